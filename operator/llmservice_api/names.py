@@ -1,0 +1,62 @@
+"""Every name that more than one part must agree on: group, labels, object names, ports."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+GROUP: Final = "llmservice.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+LLMSERVICES: Final = "llmservices"
+GPUPOOLS: Final = "gpupools"
+APIKEYS: Final = "apikeys"
+
+FIELD_MANAGER: Final = "llmservice-operator"
+LABEL_SERVICE: Final = f"{GROUP}/service"
+LABEL_REVISION: Final = f"{GROUP}/revision"
+LABEL_NAMESPACE: Final = f"{GROUP}/namespace"
+
+NAME_MAX: Final = 38
+"""Longest LLMService name: a RayService's is at most 47 characters (KubeRay) and ours adds a dash and 8 hex."""
+
+SERVE_PORT: Final = 8000
+DASHBOARD_PORT: Final = 8265
+GATEWAY_PORT: Final = 8080
+GATEWAY_SERVICE: Final = "gateway"
+PEPPER_SECRET: Final = "llmservice-pepper"
+PEPPER_KEY: Final = "pepper"
+KEY_PREFIX: Final = "llms"
+PROBE_KEY_ID: Final = "probe"
+
+SERVE_APPLICATION: Final = "llm"
+WORKER_GROUP: Final = "workers"
+MODELS_ROOT: Final = "/models"
+CACHE_ROOT: Final = "/cache"
+
+
+def content_hash(value: Any, length: int = 8) -> str:
+    """The first `length` hex digits of the SHA-256 of `value` as canonical JSON (sorted keys, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def revision(service: str, needs_new_engine: Mapping[str, Any]) -> str:
+    """The revision's name, `<service>-<8 hex>`, from all that a running engine cannot change."""
+    return f"{service}-{content_hash(needs_new_engine)}"
+
+
+def labels(service: str, component: str, revision_name: str | None = None) -> dict[str, str]:
+    """The labels of a child: the six recommended ones, and what ours are found by."""
+    found = {
+        "app.kubernetes.io/name": "llmservice",
+        "app.kubernetes.io/instance": service,
+        "app.kubernetes.io/version": VERSION,
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/part-of": "llmservice",
+        "app.kubernetes.io/managed-by": FIELD_MANAGER,
+        LABEL_SERVICE: service,
+    }
+    if revision_name is not None:
+        found[LABEL_REVISION] = revision_name
+    return found
