@@ -17,8 +17,8 @@ LABEL_SERVICE: Final = f"{GROUP}/service"
 LABEL_REVISION: Final = f"{GROUP}/revision"
 LABEL_NAMESPACE: Final = f"{GROUP}/namespace"
 
-NAME_MAX: Final = 38
-"""Longest LLMService name: a RayService's is at most 47 characters (KubeRay) and ours adds a dash and 8 hex."""
+NAME_MAX: Final = 40
+"""Longest LLMService name: a RayService's is at most 47 characters (KubeRay) and ours adds a dash and 6 hex."""
 
 SERVE_PORT: Final = 8000
 DASHBOARD_PORT: Final = 8265
@@ -35,14 +35,14 @@ MODELS_ROOT: Final = "/models"
 CACHE_ROOT: Final = "/cache"
 
 
-def content_hash(value: Any, length: int = 8) -> str:
+def content_hash(value: Any, length: int = 6) -> str:
     """The first `length` hex digits of the SHA-256 of `value` as canonical JSON (sorted keys, no spaces)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def revision(service: str, needs_new_engine: Mapping[str, Any]) -> str:
-    """The revision's name, `<service>-<8 hex>`, from all that a running engine cannot change."""
+    """The revision's name, `<service>-<6 hex>`, from all that a running engine cannot change."""
     return f"{service}-{content_hash(needs_new_engine)}"
 
 
