@@ -1,0 +1,189 @@
+"""LLMService: a model, and how it is served. The shortest names a model source and nothing else."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from llmservice_api.base import DNS_SUBDOMAIN, ApiModel, Duration, ModelName, ObjectName, SecretReference, rules
+from llmservice_api.engine import Engine
+from llmservice_api.llmservice_status import LLMServiceStatus
+from llmservice_api.names import NAME_MAX
+
+_SOURCE = (
+    r"^(hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
+    r"|(s3|gs)://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._=/-]*)?"
+    r"|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9._/-]*)?"
+    r"|https?://[A-Za-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._~%/-]+)$"
+)
+
+Source = Annotated[str, Field(pattern=_SOURCE, min_length=6, max_length=1024)]
+Replicas = Annotated[int, Field(ge=0, le=1000)]
+
+
+class ModelSpec(ApiModel):
+    """Which model, and what applications call it."""
+
+    source: Source = Field(
+        description="Where the weights are: hf://org/name, pvc://claim/path, s3://, gs://, http(s)://.",
+        json_schema_extra=rules(
+            ("!self.contains('/../') && !self.endsWith('/..')", "must not contain '..': name the directory itself")
+        ),
+    )
+    revision: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+        max_length=128,
+        description="Commit, tag or branch of a hf:// source; pin a commit.",
+    )
+    name: ModelName | None = Field(
+        default=None, description="Name in the API (`model` of a request); default: metadata.name."
+    )
+    aliases: list[ModelName] = Field(
+        default=[],
+        max_length=16,
+        description="Further names, so that applications work unchanged.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    credentials_secret_ref: SecretReference | None = Field(
+        default=None, description="Secret with what the source asks for (key `token` for hf://)."
+    )
+    trust_remote_code: bool = Field(
+        default=False, description="Whether the model may run code of its own; its pool must allow it."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.revision) || self.source.startsWith('hf://')",
+                "revision goes with a hf:// source: remove it, or name the version in the source's path",
+            ),
+            (
+                "!has(self.name) || !has(self.aliases) || !(self.name in self.aliases)",
+                "aliases repeats name: remove it there",
+            ),
+        )
+    )
+
+
+class Placement(ApiModel):
+    """Where replicas may run."""
+
+    pools: list[ObjectName] = Field(
+        default=[],
+        max_length=16,
+        description="GPUPools in order of preference; empty: the cheapest that fits.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
+class Scaling(ApiModel):
+    """Bounds and aims of autoscaling on queue depth."""
+
+    min_replicas: Replicas = Field(default=1, description="Fewest replicas; 0 lets the service sleep.")
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Most replicas.")
+    target_queue_depth: Annotated[int, Field(ge=1, le=10000)] = Field(
+        default=4, description="Waiting and running requests per replica that scaling aims at."
+    )
+    up_delay: Duration = Field(default="0s", description="How long more must be wanted before replicas are added.")
+    down_delay: Duration = Field(default="2m", description="How long fewer must be wanted before replicas go.")
+    idle_after: Duration = Field(default="15m", description="Idle time after which the last replica goes (min 0).")
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.minReplicas <= self.maxReplicas", "minReplicas is over maxReplicas: lower it or raise maxReplicas")
+        )
+    )
+
+
+class Hold(ApiModel):
+    """How requests are held while no replica is up; beyond it they get 503 and Retry-After."""
+
+    max_wait: Duration = Field(default="5m", description="Longest wait of a held request.")
+    max_requests: Annotated[int, Field(ge=0, le=100000)] = Field(default=200, description="Most requests held.")
+
+
+class Endpoint(ApiModel):
+    """An Ingress of the service's own, beside the gateway's."""
+
+    host: str = Field(pattern=DNS_SUBDOMAIN, max_length=253, description="Host name of the Ingress.")
+    ingress_class_name: ObjectName | None = Field(default=None, description="Default: the cluster's default class.")
+    tls_secret_name: ObjectName | None = Field(
+        default=None, description="TLS Secret, in the gateway's namespace (where the Ingress is made)."
+    )
+
+
+class Access(ApiModel):
+    """Who may call."""
+
+    mode: Literal["Keys", "Open"] = Field(
+        default="Keys", description="Keys: an APIKey of this namespace; Open: anybody who reaches the URL."
+    )
+
+
+class Adapter(ApiModel):
+    """A LoRA adapter, served under a name of its own."""
+
+    name: ModelName = Field(description="Name in the API.")
+    source: Source = Field(description="Where the adapter is.")
+
+
+class Rollout(ApiModel):
+    """How a new revision takes the place of the old."""
+
+    strategy: Literal["BlueGreen", "Recreate"] = Field(
+        default="BlueGreen", description="BlueGreen: beside the old; Recreate: the old goes first (downtime)."
+    )
+    progress_deadline: Duration = Field(default="30m", description="When a revision that is not up counts as failed.")
+    drain: Duration = Field(default="5m", description="How long the old revision may finish what it has begun.")
+
+
+class LLMServiceSpec(ApiModel):
+    """What is wanted."""
+
+    model: ModelSpec = Field(description="Which model.")
+    engine: Engine = Field(default=Engine(), description="How vLLM runs it.")
+    placement: Placement = Field(default=Placement(), description="Where it may run.")
+    replicas: Replicas | None = Field(
+        default=None, description="A fixed count (kubectl scale); default 1 where `scaling` is absent."
+    )
+    scaling: Scaling | None = Field(default=None, description="Autoscaling on queue depth, in place of `replicas`.")
+    hold: Hold = Field(default=Hold(), description="What happens to requests while no replica is up.")
+    endpoint: Endpoint | None = Field(default=None, description="An own host; default: the gateway's URL.")
+    access: Access = Field(default=Access(), description="Who may call.")
+    adapters: list[Adapter] = Field(
+        default=[],
+        max_length=64,
+        description="LoRA adapters.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    rollout: Rollout = Field(default=Rollout(), description="How changes roll out.")
+    paused: bool = Field(default=False, description="True: the operator leaves the service as it is.")
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!(has(self.replicas) && has(self.scaling))",
+                "replicas and scaling exclude each other: remove scaling for a fixed count, or replicas to autoscale",
+            )
+        )
+    )
+
+
+class LLMService(ApiModel):
+    """A model served behind an OpenAI-compatible endpoint."""
+
+    spec: LLMServiceSpec = Field(description="What is wanted.")
+    status: LLMServiceStatus | None = Field(default=None, description="What was observed.")
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                f"size(self.metadata.name) <= {NAME_MAX}",
+                f"metadata.name is longer than {NAME_MAX} characters: choose a shorter one",
+            ),
+            (
+                "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+                "metadata.name must begin with a letter and hold a-z, 0-9 and - only, since a Service bears it",
+            ),
+        ),
+    )

@@ -1,0 +1,77 @@
+"""Condition types and reasons: the whole vocabulary of status and Events, in one place."""
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """What a condition speaks of; `Ready` sums up all of them."""
+
+    ACCEPTED = "Accepted"
+    PLACED = "Placed"
+    MODEL_READY = "ModelReady"
+    ENGINE_READY = "EngineReady"
+    ROUTE_READY = "RouteReady"
+    SCALING = "Scaling"
+    PROGRESSING = "Progressing"
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    LIMITS_ENFORCED = "LimitsEnforced"
+
+
+class Reason(StrEnum):
+    """Why a condition is what it is."""
+
+    # Accepted
+    VALID = "Valid"
+    INVALID_SPEC = "InvalidSpec"
+    NAME_TOO_LONG = "NameTooLong"
+    NOT_SUPPORTED = "NotSupported"
+    HOST_TAKEN = "HostTaken"
+    MODEL_NAME_TAKEN = "ModelNameTaken"
+    CHILD_NOT_OWNED = "ChildNotOwned"
+    PAUSED = "Paused"
+    # Placed
+    POOL_CHOSEN = "PoolChosen"
+    POOL_MISSING = "PoolMissing"
+    NO_POOL = "NoPool"
+    NO_NODE = "NoNode"
+    DOES_NOT_FIT = "DoesNotFit"
+    TRUST_REMOTE_CODE_REFUSED = "TrustRemoteCodeRefused"
+    # ModelReady
+    MODEL_LOADED = "ModelLoaded"
+    LOADING = "Loading"
+    CLAIM_MISSING = "ClaimMissing"
+    MODEL_UNREADABLE = "ModelUnreadable"
+    # EngineReady
+    ENGINE_ANSWERS = "EngineAnswers"
+    STARTING = "Starting"
+    ENGINE_FAILED = "EngineFailed"
+    PODS_REFUSED = "PodsRefused"
+    POD_FAILED = "PodFailed"
+    UNSCHEDULABLE = "Unschedulable"
+    KUBERAY_MISSING = "KubeRayMissing"
+    PROBE_FAILED = "ProbeFailed"
+    WRITE_REFUSED = "WriteRefused"
+    SCALED_TO_ZERO = "ScaledToZero"
+    # RouteReady
+    ROUTE_ANSWERS = "RouteAnswers"
+    ROUTE_PENDING = "RoutePending"
+    INGRESS_CLASS_MISSING = "IngressClassMissing"
+    # Scaling
+    AS_DESIRED = "AsDesired"
+    CHANGING = "Changing"
+    # Progressing
+    ROLLED_OUT = "RolledOut"
+    ROLLING_OUT = "RollingOut"
+    DRAINING = "Draining"
+    DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    # Ready
+    SERVING = "Serving"
+    # APIKey
+    ISSUED = "Issued"
+    EXPIRED = "Expired"
+    SECRET_TAKEN = "SecretTaken"
+    SECRET_GONE = "SecretGone"
+    PEPPER_MISSING = "PepperMissing"
+    NOT_YET_ENFORCED = "NotYetEnforced"
