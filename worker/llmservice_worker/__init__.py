@@ -1,0 +1,1 @@
+"""The worker: one Ray Serve application that serves one model with vLLM, in OpenAI's form."""

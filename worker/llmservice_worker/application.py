@@ -1,0 +1,57 @@
+"""The Serve application of one LLMService as RayService's `serveConfigV2` holds it: pure, for the operator."""
+
+from typing import Any, Final
+
+from llmservice_worker.args import LiveArgs, Scaling, WorkerArgs
+
+IMPORT_PATH: Final = "llmservice_worker.app:build"
+POLICY: Final = "llmservice_worker.autoscaling:QueueDepth"
+DEPLOYMENT: Final = "engine"
+"""The one deployment of the application: engine and HTTP ingress in the same replica."""
+
+_LOOK_BACK_S: Final = 2.0
+_METRICS_INTERVAL_S: Final = 0.5
+
+
+def application(name: str, worker: WorkerArgs, live: LiveArgs) -> dict[str, Any]:
+    """One entry of `applications`: `worker` under `args` (a change restarts engines), `live` under `deployments`.
+
+    JSON types only and no None, so that canonical JSON of it is stable. Why `deployments`: Ray Serve restarts every
+    replica, stop before start, when `args` change, but takes over a deployment's bounds and limits as it runs.
+    """
+    return {
+        "name": name,
+        "route_prefix": "/",
+        "import_path": IMPORT_PATH,
+        "args": worker.model_dump(mode="json", exclude_defaults=True),
+        "deployments": [
+            {
+                "name": DEPLOYMENT,
+                "max_ongoing_requests": live.max_ongoing_requests,
+                "max_queued_requests": live.max_queued_requests,
+                "autoscaling_config": autoscaling_config(live.scaling),
+            }
+        ],
+    }
+
+
+def autoscaling_config(scaling: Scaling) -> dict[str, Any]:
+    """Ray Serve's `autoscaling_config`: our policy decides, with delays of its own, so Serve's are zero."""
+    return {
+        "min_replicas": scaling.min_replicas,
+        "max_replicas": scaling.max_replicas,
+        "target_ongoing_requests": scaling.target_queue_depth,
+        "upscale_delay_s": 0,
+        "downscale_delay_s": 0,
+        "look_back_period_s": _LOOK_BACK_S,
+        "metrics_interval_s": _METRICS_INTERVAL_S,
+        "policy": {
+            "policy_function": POLICY,
+            "policy_kwargs": {
+                "target": scaling.target_queue_depth,
+                "up_delay_s": scaling.up_delay_s,
+                "down_delay_s": scaling.down_delay_s,
+                "idle_after_s": scaling.idle_after_s,
+            },
+        },
+    }

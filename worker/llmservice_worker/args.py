@@ -1,0 +1,121 @@
+"""The contract with the operator: what a worker is told. Pydantic only, so that the operator can import it."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+INT32_MAX: Final = 2**31 - 1
+
+Count = Annotated[int, Field(ge=1, le=INT32_MAX, strict=True)]
+Seconds = Annotated[float, Field(ge=0, le=86400 * 7, allow_inf_nan=False)]
+ServedName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", min_length=1, max_length=128)]
+Parser = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
+
+
+class Part(BaseModel):
+    """A part of the contract: unknown fields are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EngineExtra(Part):
+    """The further vLLM engine arguments that may be set, by vLLM's own names; one that is None keeps vLLM's default."""
+
+    max_num_seqs: Count | None = Field(default=None, description="Most sequences in one batch.")
+    max_num_batched_tokens: Count | None = Field(default=None, description="Most tokens in one step.")
+    gpu_memory_utilization: Annotated[float, Field(ge=0.05, le=1.0)] | None = Field(
+        default=None, description="Part of an accelerator's memory that the engine may take."
+    )
+    enforce_eager: bool | None = Field(default=None, description="True: no graph capture (faster start).")
+    enable_prefix_caching: bool | None = Field(default=None, description="Keep the cache of shared prefixes.")
+    enable_chunked_prefill: bool | None = Field(default=None, description="Mix prompts in pieces with decoding.")
+    kv_cache_dtype: Literal["auto", "fp8", "fp8_e4m3", "fp8_e5m2"] | None = Field(
+        default=None, description="Data type of the KV cache."
+    )
+    block_size: Literal[8, 16, 32, 64, 128] | None = Field(default=None, description="Tokens in a cache block.")
+    seed: Annotated[int, Field(ge=0, le=INT32_MAX, strict=True)] | None = Field(
+        default=None, description="Random seed."
+    )
+    tokenizer_mode: Literal["auto", "slow", "mistral"] | None = Field(default=None, description="Tokenizer.")
+    tool_call_parser: Parser | None = Field(default=None, description="How tool calls are read from the output.")
+    enable_auto_tool_choice: bool | None = Field(default=None, description="Let the model choose tools.")
+    reasoning_parser: Parser | None = Field(default=None, description="How reasoning is read from the output.")
+
+
+class Engine(Part):
+    """How vLLM runs the model."""
+
+    max_model_len: Count | None = Field(default=None, description="Longest context in tokens; None: what fits.")
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = Field(default="auto", description="Weights' data type.")
+    quantization: str | None = Field(
+        default=None, pattern=r"^[a-z0-9_-]+$", max_length=64, description="None: as the model's config.json says."
+    )
+    tensor_parallel_size: Annotated[int, Field(ge=1, le=64, strict=True)] = Field(
+        default=1, description="Accelerators (or CPU processes) that share one replica."
+    )
+    trust_remote_code: bool = Field(default=False, description="Whether the model may run code of its own.")
+    extra: EngineExtra = Field(default=EngineExtra(), description="Further vLLM engine arguments.")
+
+
+class WorkerArgs(Part):
+    """What needs a new engine when it changes: the `args` of the Serve application, and part of the revision's hash."""
+
+    model_id: ServedName = Field(description="Name in the API; may hold '/'.")
+    aliases: tuple[ServedName, ...] = Field(default=(), max_length=16, description="Further names in the API.")
+    source: str = Field(
+        min_length=1, max_length=1024, description="An absolute local path (mounted volume), or org/name of a hub."
+    )
+    source_uri: str | None = Field(
+        default=None, max_length=1024, description="What the user named (pvc://…), for messages; None: `source`."
+    )
+    revision: str | None = Field(default=None, max_length=128, description="Commit, tag or branch of org/name.")
+    engine: Engine = Field(default=Engine(), description="How vLLM runs the model.")
+    accelerator: str | None = Field(
+        default=None, max_length=128, description="Resource of one accelerator (nvidia.com/gpu); None: a CPU pool."
+    )
+    cpus: Annotated[float, Field(gt=0, le=1024, allow_inf_nan=False)] = Field(
+        default=1.0, description="CPUs that Ray counts for one replica; on a CPU pool also its threads."
+    )
+    kv_cache_gib: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = Field(
+        default=None, description="KV cache of one replica on a CPU pool, GiB; None: vLLM's default."
+    )
+
+    @model_validator(mode="after")
+    def _aliases_are_other_names(self) -> "WorkerArgs":
+        if self.model_id in self.aliases or len(set(self.aliases)) != len(self.aliases):
+            raise ValueError("aliases must differ from model_id and from each other")
+        return self
+
+    @property
+    def named_source(self) -> str:
+        """The model's source as its owner knows it, never a path of ours where there is a better name."""
+        return self.source_uri or self.source
+
+
+class Scaling(Part):
+    """Bounds and aims of autoscaling on queue depth; a fixed count has min_replicas == max_replicas."""
+
+    min_replicas: Annotated[int, Field(ge=0, le=1000, strict=True)] = 1
+    max_replicas: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1
+    target_queue_depth: Annotated[float, Field(ge=1, le=10000, allow_inf_nan=False)] = Field(
+        default=4, description="Waiting and running requests per replica that scaling aims at."
+    )
+    up_delay_s: Seconds = Field(default=0, description="How long more must be wanted before replicas are added.")
+    down_delay_s: Seconds = Field(default=120, description="How long fewer must be wanted before replicas go.")
+    idle_after_s: Seconds = Field(default=900, description="Idle time after which the last replica goes (min 0).")
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> "Scaling":
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("min_replicas is over max_replicas")
+        return self
+
+
+class LiveArgs(Part):
+    """What a running engine takes over without a restart: the `deployments` of the Serve application."""
+
+    scaling: Scaling = Scaling()
+    max_ongoing_requests: Count = Field(default=256, description="Requests that one replica works on at once.")
+    max_queued_requests: Annotated[int, Field(ge=0, le=100000, strict=True)] = Field(
+        default=256, description="Requests that each Serve proxy holds beyond that; more get 503."
+    )
