@@ -1,0 +1,102 @@
+{{/* The operator's rules in the namespaces it watches. Applying (server-side) takes create and patch, deleting a child
+that is no longer wanted takes delete, list and watch. Secrets: written once for an APIKey, never read or listed. */}}
+{{- define "llmservice.operatorRules" -}}
+- apiGroups: [llmservice.io]
+  resources: [llmservices, apikeys]
+  verbs: [get, list, watch]
+- apiGroups: [llmservice.io]
+  resources: [llmservices/status, apikeys/status]
+  verbs: [patch]
+# Owner references that block deletion, where OwnerReferencesPermissionEnforcement is on (OpenShift).
+- apiGroups: [llmservice.io]
+  resources: [llmservices/finalizers, apikeys/finalizers]
+  verbs: [update]
+- apiGroups: [ray.io]
+  resources: [rayservices]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create, patch]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{/* What is cluster-scoped, and so needs a ClusterRole in every mode. */}}
+{{- define "llmservice.operatorClusterRules" -}}
+- apiGroups: [llmservice.io]
+  resources: [gpupools]
+  verbs: [get, list, watch]
+- apiGroups: [llmservice.io]
+  resources: [gpupools/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [list, watch]
+- apiGroups: [networking.k8s.io]
+  resources: [ingressclasses]
+  verbs: [list, watch]
+{{- end }}
+
+{{/* In the release's own namespace: Ingresses for LLMServices with a host of their own, and the leader's Lease. */}}
+{{- define "llmservice.operatorOwnRules" -}}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, patch, update]
+{{- end }}
+
+{{/* The gateway's agent watches two kinds and writes nothing. */}}
+{{- define "llmservice.gatewayRules" -}}
+- apiGroups: [llmservice.io]
+  resources: [llmservices, apikeys]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{/* A binding of one role to a component's ServiceAccount;
+argument: (dict "root" $ "component" "gateway" "kind" "Role" "name" … "namespace" … or nothing). */}}
+{{- define "llmservice.binding" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .kind }}Binding
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels: {{- include "llmservice.labels" . | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ .kind }}, name: "{{ .name }}"}
+subjects:
+  - {kind: ServiceAccount, name: {{ .component }}, namespace: {{ .root.Release.Namespace }}}
+{{- end }}
+
+{{/* A role with its binding; argument: as of llmservice.binding, and "rules". */}}
+{{- define "llmservice.boundRole" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .kind }}
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels: {{- include "llmservice.labels" . | nindent 4 }}
+rules: {{- .rules | nindent 2 }}
+---
+{{ include "llmservice.binding" . }}
+{{- end }}
