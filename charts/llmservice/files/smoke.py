@@ -1,12 +1,9 @@
 """What `helm test` runs inside the cluster: the gateway refuses without a key, and a model answers through it.
 
-The request goes the way of an application's, from the gateway's Service on. Its key is the operator's probe key, derived
-from the pepper, so that the test needs no APIKey. Standard library only.
+It runs in the gateway's image. The request goes the way of an application's, from the gateway's Service on; its key is
+the operator's probe key, derived from the pepper, so that the test needs no APIKey.
 """
 
-import base64
-import hashlib
-import hmac
 import json
 import os
 import ssl
@@ -15,6 +12,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from llmservice_gateway import pepper
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 API = "https://kubernetes.default.svc/apis/llmservice.io/v1alpha1"
@@ -42,8 +41,8 @@ def main() -> int:
 def complete(gateway: str, service: dict[str, Any], seconds: float) -> int:
     """One real completion of the LLMService, on the URL with its name."""
     path = f"/{service['metadata']['namespace']}/{service['metadata']['name']}/v1/chat/completions"
-    pepper = base64.b64decode(Path(os.environ["PEPPER_FILE"]).read_bytes())
-    headers = {"authorization": f"Bearer {probe_key(pepper)}", "content-type": "application/json"}
+    key = pepper.read(Path(os.environ["PEPPER_FILE"])).probe_key()
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     question = {"model": service["status"]["model"], **QUESTION}
     status, body = call(gateway + path, seconds, headers, json.dumps(question).encode())
     print(f"POST {path}: {status}")
@@ -55,12 +54,6 @@ def complete(gateway: str, service: dict[str, Any], seconds: float) -> int:
         return failed(f"no token came: {body}")
     print(f"{question['model']} answers ({tokens} tokens): {text}")
     return 0
-
-
-def probe_key(pepper: bytes) -> str:
-    """The key that operator and gateway derive alike (docs/decisions/0001-contracts.md)."""
-    digest = hmac.new(pepper, b"probe", hashlib.sha256).digest()
-    return "llms_probe." + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def chosen(services: list[dict[str, Any]], wanted: str) -> dict[str, Any] | None:
