@@ -1,0 +1,72 @@
+"""Conditions as values, and how they become status: a transition time moves only when the status does."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from llmservice_api.reasons import ConditionType, Reason
+from llmservice_operator.observed import rfc3339
+
+Json = dict[str, Any]
+Truth = Literal["True", "False", "Unknown"]
+
+MESSAGE_MAX: Final = 4096
+TEMPORARY: Final = frozenset(
+    {Reason.STARTING, Reason.LOADING, Reason.ROUTE_PENDING, Reason.UNSCHEDULABLE, Reason.CHANGING, Reason.PROBE_FAILED}
+)
+"""Reasons that time alone may mend."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one aspect."""
+
+    type: ConditionType
+    status: Truth
+    reason: Reason
+    message: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the condition is True."""
+        return self.status == "True"
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether somebody should look: it does not hold, and waiting alone will not mend it."""
+        return not self.holds and self.reason not in TEMPORARY
+
+
+def true(kind: ConditionType, reason: Reason, message: str = "") -> Finding:
+    """The aspect holds."""
+    return Finding(kind, "True", reason, message)
+
+
+def false(kind: ConditionType, reason: Reason, message: str) -> Finding:
+    """The aspect does not hold; the message says what to do."""
+    return Finding(kind, "False", reason, message)
+
+
+def merge(findings: Iterable[Finding], previous: Sequence[Json], generation: int, now: datetime) -> list[Json]:
+    """Conditions of status, in the findings' order, keeping the transition time of each whose status stays."""
+    known = {condition["type"]: condition for condition in previous}
+    return [_merged(finding, known.get(finding.type), generation, now) for finding in findings]
+
+
+def _merged(finding: Finding, known: Json | None, generation: int, now: datetime) -> Json:
+    stays = known is not None and known["status"] == finding.status
+    return {
+        "type": str(finding.type),
+        "status": finding.status,
+        "reason": str(finding.reason),
+        "message": finding.message[:MESSAGE_MAX],
+        "observedGeneration": generation,
+        "lastTransitionTime": known["lastTransitionTime"] if known is not None and stays else rfc3339(now),
+    }
+
+
+def transitions(findings: Iterable[Finding], previous: Sequence[Json]) -> list[Finding]:
+    """The findings whose status or reason differs from what status said: each is worth one Event."""
+    known = {condition["type"]: (condition["status"], condition["reason"]) for condition in previous}
+    return [finding for finding in findings if known.get(finding.type) != (finding.status, str(finding.reason))]

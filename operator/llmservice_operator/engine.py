@@ -1,0 +1,167 @@
+"""What a revision's engine is doing, as its RayService, its pods and the API server tell: pure.
+
+Ordered from the outermost cause inward, so that the first that speaks is the one to mend:
+refused writes → refused pods → pods that cannot run → the engine's own failure → still starting → up.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from llmservice_api.names import LABEL_REVISION, SERVE_APPLICATION
+from llmservice_api.reasons import Reason
+from llmservice_operator.observed import Refused
+
+Json = dict[str, Any]
+
+_CAUSE: Final = re.compile(r"llmservice: cause: (.+)")
+_WAITING_IS_FAILURE: Final = (
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "CrashLoopBackOff",
+)
+
+
+@dataclass(frozen=True)
+class EngineState:
+    """`up`: Ray Serve runs the application and its proxies are in the Service (no proof of an answer yet)."""
+
+    up: bool
+    reason: Reason
+    message: str
+    model_unreadable: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether waiting alone will not mend it."""
+        return not self.up and self.reason is not Reason.STARTING
+
+
+def engine_state(ray_service: Json | None, pods: Sequence[Json], refused: Refused | None) -> EngineState:
+    """The state of one revision. `refused`: what the API server said where it would not take the RayService."""
+    if refused is not None:
+        return _refused_write(refused)
+    if ray_service is None:
+        return EngineState(False, Reason.STARTING, "the RayService is being created")
+    status = ray_service.get("status") or {}
+    if _is_serving(status):
+        return EngineState(True, Reason.STARTING, "the engine is up and was not asked for a token yet")
+    return (
+        _refused_pods(status)
+        or _failed_application(status)
+        or next((state for pod in pods if (state := _failed_pod(pod)) is not None), None)
+        or EngineState(False, Reason.STARTING, _progress(status, pods))
+    )
+
+
+def _refused_write(refused: Refused) -> EngineState:
+    if refused.status == 404:
+        message = "the cluster has no RayService API: install KubeRay 1.6 or newer, its operator and its CRDs"
+        return EngineState(False, Reason.KUBERAY_MISSING, message)
+    if refused.status == 409:
+        message = f"a RayService of this revision's name exists and is not ours: {refused.message}; rename or delete it"
+        return EngineState(False, Reason.CHILD_NOT_OWNED, message)
+    return EngineState(False, Reason.WRITE_REFUSED, refused.message)
+
+
+def pods_of(revision: str, pods: Sequence[Json]) -> list[Json]:
+    """The pods of one revision."""
+    return [pod for pod in pods if pod["metadata"].get("labels", {}).get(LABEL_REVISION) == revision]
+
+
+def ready_workers(pods: Sequence[Json]) -> int:
+    """Worker pods that are Ready: one replica each."""
+    return sum(_is_worker(pod) and _is_ready(pod) for pod in pods)
+
+
+def _is_worker(pod: Json) -> bool:
+    return bool(pod["metadata"].get("labels", {}).get("ray.io/node-type") == "worker")
+
+
+def _is_ready(pod: Json) -> bool:
+    if "deletionTimestamp" in pod["metadata"]:
+        return False
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _is_serving(status: Json) -> bool:
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
+    return ready and _application(status.get("activeServiceStatus")).get("status") == "RUNNING"
+
+
+def _application(service_status: Json | None) -> Json:
+    applications = (service_status or {}).get("applicationStatuses") or {}
+    application: Json = applications.get(SERVE_APPLICATION) or {}
+    return application
+
+
+def _halves(status: Json) -> list[Json]:
+    return [status.get("pendingServiceStatus") or {}, status.get("activeServiceStatus") or {}]
+
+
+def _refused_pods(status: Json) -> EngineState | None:
+    for half in _halves(status):
+        for condition in half.get("rayClusterStatus", {}).get("conditions", []):
+            if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+                message = f"the API server refuses the engine's pods: {condition.get('message', '')}"
+                return EngineState(False, Reason.PODS_REFUSED, message)
+    return None
+
+
+def _failed_application(status: Json) -> EngineState | None:
+    for half in _halves(status):
+        application = _application(half)
+        deployments: Mapping[str, Json] = application.get("serveDeploymentStatuses") or {}
+        texts = [application.get("message", ""), *(part.get("message", "") for part in deployments.values())]
+        found = next((match for text in texts if (match := _CAUSE.search(text or ""))), None)
+        failing = application.get("status") in ("DEPLOY_FAILED", "UNHEALTHY") or any(
+            part.get("status") in ("UNHEALTHY", "DEPLOY_FAILED") for part in deployments.values()
+        )
+        if found:
+            cause = found.group(1).split("\\n")[0].strip().rstrip("\"'")
+            return EngineState(False, Reason.ENGINE_FAILED, cause, model_unreadable=cause.startswith("model source"))
+        if failing:
+            message = next((text for text in texts if text), "Ray Serve gives no message")
+            return EngineState(False, Reason.ENGINE_FAILED, _last_line(message))
+    return None
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _failed_pod(pod: Json) -> EngineState | None:
+    name, status = pod["metadata"]["name"], pod.get("status", {})
+    for condition in status.get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            return EngineState(False, Reason.UNSCHEDULABLE, f"pod {name}: {condition.get('message', '')}")
+    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+        waiting = container.get("state", {}).get("waiting") or {}
+        if waiting.get("reason") in _WAITING_IS_FAILURE:
+            message = waiting.get("message") or _last_exit(container)
+            return EngineState(
+                False, Reason.POD_FAILED, f"pod {name}, container {container['name']}: {waiting['reason']}: {message}"
+            )
+    return None
+
+
+def _last_exit(container: Json) -> str:
+    ended = container.get("lastState", {}).get("terminated") or {}
+    return f"exit code {ended.get('exitCode')}, {ended.get('reason', 'no reason given')}" if ended else ""
+
+
+def _progress(status: Json, pods: Sequence[Json]) -> str:
+    if not pods:
+        return "waiting for KubeRay to create the pods"
+    waiting = sorted(pod["metadata"]["name"] for pod in pods if not _is_ready(pod))
+    application = next((found for half in _halves(status) if (found := _application(half))), {})
+    if application.get("status"):
+        return f"Ray Serve: {application['status']}; {len(pods) - len(waiting)} of {len(pods)} pods ready"
+    return f"{len(pods) - len(waiting)} of {len(pods)} pods ready"

@@ -1,0 +1,83 @@
+"""Carry out a decision: server-side apply, delete, Events. What the API server refuses comes back as a value."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from llmservice_api.names import API_VERSION, FIELD_MANAGER
+from llmservice_operator.cluster import ApiError, Cluster
+from llmservice_operator.conditions import Finding
+from llmservice_operator.observed import Refused, rfc3339
+from llmservice_operator.plan import Plan
+from llmservice_operator.store import Ref, Store, ref_of
+
+Json = dict[str, Any]
+
+_FINAL: Final = (400, 403, 404, 409, 422)
+"""Answers that the same request would get again; any other is an error to retry."""
+
+
+async def execute(cluster: Cluster, store: Store, plan: Plan) -> dict[Ref, Refused]:
+    """Apply and delete, children side by side. Returns what was refused for good; other ApiErrors are raised."""
+    outcomes = await asyncio.gather(*(_apply(cluster, store, plural, obj) for plural, obj in plan.apply))
+    for ref in plan.delete:
+        obj = store.get(ref)
+        if obj is not None:
+            await cluster.delete(ref.plural, ref.namespace, ref.name, obj["metadata"]["uid"])
+    return {ref: refused for outcome in outcomes if outcome is not None for ref, refused in [outcome]}
+
+
+async def _apply(cluster: Cluster, store: Store, plural: str, obj: Json) -> tuple[Ref, Refused] | None:
+    ref = ref_of(plural, obj)
+    try:
+        # Forced only over what is known as ours: an object of that name which is not ours is a conflict, never taken.
+        answer = await cluster.apply(plural, obj, force=store.get(ref) is not None)
+    except ApiError as error:
+        if error.status not in _FINAL:
+            raise
+        return ref, Refused(error.status, f"{plural} {ref.name}: {error.message}")
+    store.put(plural, answer)
+    return None
+
+
+async def record(
+    cluster: Cluster, kind: str, obj: Json, findings: Sequence[Finding], now: datetime, instance: str
+) -> None:
+    """One Event for each finding. Its name comes from what it says, so that saying it twice is one Event."""
+    for finding in findings:
+        try:
+            await cluster.create_event(_event(kind, obj, finding, now, instance))
+        except ApiError as error:
+            if error.status not in _FINAL:
+                raise
+
+
+def _event(kind: str, obj: Json, finding: Finding, now: datetime, instance: str) -> Json:
+    metadata = obj["metadata"]
+    said = " ".join([metadata["uid"], finding.type, finding.status, finding.reason, rfc3339(now)])
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{metadata['name']}.{hashlib.sha256(said.encode()).hexdigest()[:16]}",
+            "namespace": metadata.get("namespace", "default"),
+        },
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": kind,
+            "name": metadata["name"],
+            "namespace": metadata.get("namespace"),
+            "uid": metadata["uid"],
+        },
+        "reason": str(finding.reason),
+        "message": f"{finding.type}: {finding.message or finding.status}"[:1024],
+        "type": "Warning" if finding.is_trouble else "Normal",
+        "source": {"component": FIELD_MANAGER},
+        "reportingComponent": FIELD_MANAGER,
+        "reportingInstance": instance,
+        "firstTimestamp": rfc3339(now),
+        "lastTimestamp": rfc3339(now),
+        "count": 1,
+    }

@@ -1,0 +1,98 @@
+"""kopf's part: watches. An event is put into the store and adds the key of the LLMService or APIKey it bears on.
+
+Only `on.event`, because every other kind of handler writes annotations or finalizers onto users' objects.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Final
+
+import kopf
+
+from llmservice_api.names import APIKEYS, GPUPOOLS, LABEL_NAMESPACE, LABEL_SERVICE, LLMSERVICES
+from llmservice_operator.cluster import API_VERSIONS
+from llmservice_operator.store import Ref, Store
+from llmservice_operator.workqueue import KeyQueue
+
+Key = tuple[str, str]
+Json = dict[str, Any]
+
+CHILDREN: Final = ("rayservices", "services", "networkpolicies", "poddisruptionbudgets", "ingresses", "pods")
+SHARED: Final = (GPUPOOLS, "nodes", "ingressclasses")
+WATCHED: Final = (LLMSERVICES, APIKEYS, *CHILDREN, *SHARED)
+_RETRY_SECONDS: Final = 5.0
+_SILENCE_SECONDS: Final = 75.0
+
+
+@dataclass
+class Router:
+    """From a changed object to the keys that must be looked at again."""
+
+    store: Store
+    services: KeyQueue[Key]
+    api_keys: KeyQueue[Key]
+
+    def changed(self, plural: str, obj: Json) -> None:
+        """An object was added or modified."""
+        ref = self.store.put(plural, obj)
+        self.touch(ref, obj)
+
+    def deleted(self, plural: str, obj: Json) -> None:
+        """An object is gone."""
+        ref = Ref(plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        self.store.remove(ref)
+        self.touch(ref, obj)
+
+    def touch(self, ref: Ref, obj: Json | None) -> None:
+        """Add the keys that an object bears on; `obj` None: it is gone and only its reference is known."""
+        if ref.plural == LLMSERVICES:
+            self.services.add((ref.namespace, ref.name))
+        elif ref.plural == APIKEYS:
+            self.api_keys.add((ref.namespace, ref.name))
+        elif ref.plural in CHILDREN and obj is not None:
+            labels = obj["metadata"].get("labels", {})
+            if LABEL_SERVICE in labels:
+                self.services.add((labels.get(LABEL_NAMESPACE, ref.namespace), labels[LABEL_SERVICE]))
+        else:
+            self.touch_all()
+
+    def touch_all(self) -> None:
+        """Look at every LLMService again: what they share has changed, or a child vanished unseen."""
+        for service in list(self.store.of_kind(LLMSERVICES)):
+            self.services.add((service["metadata"]["namespace"], service["metadata"]["name"]))
+
+
+def registry(router: Router, shared_changed: Callable[[str, Json], bool]) -> kopf.OperatorRegistry:
+    """Watches for every kind. `shared_changed`: whether a cluster-scoped object changed in what is read of it."""
+    found = kopf.OperatorRegistry()
+    for plural in WATCHED:
+        group, _, version = API_VERSIONS[plural].rpartition("/")
+        labels = {LABEL_SERVICE: kopf.PRESENT} if plural in CHILDREN else None
+        kopf.on.event(group, version, plural, labels=labels, id=plural, registry=found)(
+            _handler(plural, router, shared_changed)
+        )
+    return found
+
+
+def _handler(plural: str, router: Router, shared_changed: Callable[[str, Json], bool]) -> Callable[..., None]:
+    def handle(event: Any, **_: Any) -> None:
+        obj = event["object"]
+        if event["type"] == "DELETED":
+            router.deleted(plural, obj)
+        elif plural not in SHARED or shared_changed(plural, obj):
+            router.changed(plural, obj)
+
+    return handle
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """kopf as the facts demand: it never gives a watch up, and posts no Events of its own."""
+    settings.networking.error_backoffs = repeat(_RETRY_SECONDS)
+    settings.networking.request_timeout = 60
+    settings.networking.connect_timeout = 10
+    settings.watching.inactivity_timeout = _SILENCE_SECONDS
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    for plural in CHILDREN:
+        settings.watching.label_selectors[plural] = LABEL_SERVICE

@@ -1,0 +1,89 @@
+"""Read everything that bears on one LLMService, before anything is decided."""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from llmservice_api.gpupool import GPUPoolSpec
+from llmservice_api.llmservice import LLMServiceSpec
+from llmservice_api.names import GPUPOOLS, LABEL_NAMESPACE, LABEL_SERVICE, LLMSERVICES
+from llmservice_operator.observed import Install, Observed
+from llmservice_operator.resources.ingress import ingress_name
+from llmservice_operator.resources.worker_args import claim_of
+from llmservice_operator.store import Ref, Store
+
+Json = dict[str, Any]
+
+_DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
+
+
+class Reader(Protocol):
+    """What is read from the API server directly, since no watch brings it."""
+
+    async def get(self, plural: str, namespace: str, name: str) -> Json | None:
+        """One object, or None."""
+
+
+async def observe(store: Store, reader: Reader, install: Install, service: Json, now: datetime) -> Observed:
+    """The LLMService with all that bears on it. Raises ValidationError where its spec is not of this schema."""
+    namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
+    spec = LLMServiceSpec.model_validate(service["spec"])
+    related = store.children(namespace, name) + ingresses_of(store, install, namespace, name)
+    return Observed(
+        now=now,
+        install=install,
+        service=service,
+        spec=spec,
+        pools=pools(store),
+        node_labels=[node["metadata"].get("labels", {}) for node in store.of_kind("nodes")],
+        children={ref: obj for ref, obj in related if ref.plural != "pods"},
+        pods=[obj for ref, obj in related if ref.plural == "pods"],
+        missing_claim=await _missing_claim(store, reader, namespace, spec),
+        has_default_class=any(_is_default(item) for item in store.of_kind("ingressclasses")),
+        host_owner=_host_owner(store, install, namespace, name, spec),
+    )
+
+
+def pools(store: Store) -> dict[str, GPUPoolSpec]:
+    """The pools whose spec is of this schema; a poisoned one harms no service that does not name it."""
+    found = {}
+    for pool in store.of_kind(GPUPOOLS):
+        try:
+            found[pool["metadata"]["name"]] = GPUPoolSpec.model_validate(pool.get("spec"))
+        except ValidationError:
+            continue
+    return found
+
+
+def ingresses_of(store: Store, install: Install, namespace: str, name: str) -> list[tuple[Ref, Json]]:
+    """Ingresses that we made for a service, in the gateway's namespace."""
+    return [
+        (ref, obj)
+        for ref, obj in store.children(install.namespace, name)
+        if ref.plural == "ingresses" and obj["metadata"]["labels"].get(LABEL_NAMESPACE) == namespace
+    ]
+
+
+async def _missing_claim(store: Store, reader: Reader, namespace: str, spec: LLMServiceSpec) -> str | None:
+    claim = claim_of(spec.model.source)
+    if claim is None or store.get(Ref("persistentvolumeclaims", namespace, claim)) is not None:
+        return None
+    return claim if await reader.get("persistentvolumeclaims", namespace, claim) is None else None
+
+
+def _is_default(ingress_class: Json) -> bool:
+    return bool(ingress_class["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true")
+
+
+def _host_owner(store: Store, install: Install, namespace: str, name: str, spec: LLMServiceSpec) -> str | None:
+    """`<namespace>/<name>` of the other LLMService whose Ingress has this spec's host, while that service exists."""
+    if spec.endpoint is None:
+        return None
+    ingress = store.get(Ref("ingresses", install.namespace, ingress_name(spec.endpoint.host)))
+    labels = (ingress or {}).get("metadata", {}).get("labels", {})
+    owner = (labels.get(LABEL_NAMESPACE), labels.get(LABEL_SERVICE))
+    if ingress is None or owner == (namespace, name):
+        return None
+    exists = store.get(Ref(LLMSERVICES, owner[0] or "", owner[1] or "")) is not None
+    return f"{owner[0]}/{owner[1]}" if exists else None

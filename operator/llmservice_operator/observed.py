@@ -1,0 +1,113 @@
+"""What one reconcile decides upon: everything read beforehand, as one value that tests can write down."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from llmservice_api.gpupool import GPUPoolSpec
+from llmservice_api.llmservice import LLMServiceSpec
+from llmservice_operator.store import Ref
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Install:
+    """How the operator was installed: where the gateway is, inside and for the world."""
+
+    namespace: str
+    gateway_url: str
+    public_url: str
+    gateway_needs_default_class: bool = False
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The outcome of one real one-token request: `error` is empty where a token came."""
+
+    error: str = ""
+
+    @property
+    def answered(self) -> bool:
+        """Whether a token came."""
+        return not self.error
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A write that the API server would not take: HTTP status and its message."""
+
+    status: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One LLMService and all that bears on it. `children` are its objects by reference, pods apart."""
+
+    now: datetime
+    install: Install
+    service: Json
+    spec: LLMServiceSpec
+    pools: Mapping[str, GPUPoolSpec] = field(default_factory=dict)
+    node_labels: Sequence[Mapping[str, str]] = ()
+    children: Mapping[Ref, Json] = field(default_factory=dict)
+    pods: Sequence[Json] = ()
+    missing_claim: str | None = None
+    has_default_class: bool = True
+    host_owner: str | None = None
+    engine_probe: Probe | None = None
+    route_probe: Probe | None = None
+    refused: Mapping[Ref, Refused] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """metadata.name"""
+        return str(self.service["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        """metadata.namespace"""
+        return str(self.service["metadata"]["namespace"])
+
+    @property
+    def uid(self) -> str:
+        """metadata.uid"""
+        return str(self.service["metadata"]["uid"])
+
+    @property
+    def generation(self) -> int:
+        """metadata.generation"""
+        return int(self.service["metadata"]["generation"])
+
+    @property
+    def status(self) -> Json:
+        """The status as last seen, empty where there is none."""
+        status: Json = self.service.get("status") or {}
+        return status
+
+    def condition_holds(self, kind: str) -> bool:
+        """Whether status says True of a condition."""
+        return any(c["type"] == kind and c["status"] == "True" for c in self.status.get("conditions", []))
+
+    def child(self, plural: str, name: str) -> Json | None:
+        """A child of this name in the service's namespace that the service owns."""
+        obj = self.children.get(Ref(plural, self.namespace, name))
+        return obj if obj is not None and is_owned(obj, self.uid) else None
+
+
+def is_owned(obj: Json, uid: str) -> bool:
+    """Whether the object's controller is the object of this uid."""
+    owners = obj["metadata"].get("ownerReferences", [])
+    return any(owner.get("uid") == uid and owner.get("controller") for owner in owners)
+
+
+def instant(text: str) -> datetime:
+    """An RFC 3339 instant, such as `2026-01-31T12:00:00Z`."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def rfc3339(moment: datetime) -> str:
+    """An instant as Kubernetes writes it, in whole seconds UTC."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,258 @@
+"""The decision: from what is observed to what is applied, deleted and said. Pure; nothing here reads or writes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from llmservice_api.base import seconds
+from llmservice_api.names import SERVE_PORT
+from llmservice_api.reasons import ConditionType, Reason
+from llmservice_operator.conditions import Finding, false, true
+from llmservice_operator.engine import EngineState, engine_state, pods_of
+from llmservice_operator.observed import Observed, instant, is_owned
+from llmservice_operator.placement import Placed, Refusal, place
+from llmservice_operator.resources.disruptionbudget import make_disruption_budget
+from llmservice_operator.resources.ingress import ingress_name, make_ingress
+from llmservice_operator.resources.metadata import is_intact
+from llmservice_operator.resources.networkpolicy import make_network_policy
+from llmservice_operator.resources.rayservice import make_ray_service, revision_name
+from llmservice_operator.resources.service import make_service
+from llmservice_operator.rollout import Revisions, Rollout, step
+from llmservice_operator.store import Ref, ref_of
+
+Json = dict[str, Any]
+
+SUPPORTED_SOURCES: Final = ("hf://", "pvc://")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done. `rollout` and `engine` (of each revision) are what status speaks of."""
+
+    accepted: Finding
+    placed: Finding | None = None
+    pool: str | None = None
+    wanted: str | None = None
+    rollout: Rollout | None = None
+    engines: dict[str, EngineState] = field(default_factory=dict)
+    apply: tuple[tuple[str, Json], ...] = ()
+    delete: tuple[Ref, ...] = ()
+
+
+Check = Callable[[Observed], Finding | None]
+
+
+def source_is_not_supported(observed: Observed) -> Finding | None:
+    """The source's scheme is in the API, but this version cannot load from it."""
+    source = observed.spec.model.source
+    if source.startswith(SUPPORTED_SOURCES):
+        return None
+    scheme = source.split("://", 1)[0]
+    message = f"spec.model.source: {scheme}:// cannot be loaded by this version; use hf:// or pvc://"
+    return false(ConditionType.ACCEPTED, Reason.NOT_SUPPORTED, message)
+
+
+def adapters_are_not_supported(observed: Observed) -> Finding | None:
+    """Adapters are in the API, but this version cannot serve them."""
+    if not observed.spec.adapters:
+        return None
+    message = "spec.adapters: adapters cannot be served by this version; remove them"
+    return false(ConditionType.ACCEPTED, Reason.NOT_SUPPORTED, message)
+
+
+def host_is_taken(observed: Observed) -> Finding | None:
+    """Another LLMService has the host."""
+    if observed.host_owner is None or observed.spec.endpoint is None:
+        return None
+    message = (
+        f"spec.endpoint.host {observed.spec.endpoint.host} belongs to LLMService {observed.host_owner}: choose another"
+    )
+    return false(ConditionType.ACCEPTED, Reason.HOST_TAKEN, message)
+
+
+def child_is_refused(observed: Observed) -> Finding | None:
+    """The API server would not take a child; what it says of a RayService is told by EngineReady."""
+    refusals = [refused for ref, refused in sorted(observed.refused.items()) if ref.plural != "rayservices"]
+    if not refusals:
+        return None
+    message = "; ".join(refused.message for refused in refusals)
+    if any(refused.status == 409 for refused in refusals):
+        message += ": an object of that name is not ours, and is left alone; rename or delete it"
+        return false(ConditionType.ACCEPTED, Reason.CHILD_NOT_OWNED, message)
+    return false(ConditionType.ACCEPTED, Reason.WRITE_REFUSED, message)
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    source_is_not_supported,
+    adapters_are_not_supported,
+    host_is_taken,
+    child_is_refused,
+)
+
+
+def decide(observed: Observed) -> Plan:
+    """All that follows from what is observed."""
+    refused = next((finding for check in CHECKS if (finding := check(observed)) is not None), None)
+    if refused is not None:
+        return Plan(accepted=refused, engines=_engines(observed), rollout=_held(observed))
+    accepted = true(ConditionType.ACCEPTED, Reason.VALID)
+    if observed.spec.paused:
+        accepted = true(ConditionType.ACCEPTED, Reason.PAUSED, "spec.paused is set: nothing is changed until it is not")
+    placement = place(observed.spec, observed.pools, observed.node_labels)
+    if isinstance(placement, Refusal):
+        placed = false(ConditionType.PLACED, placement.reason, placement.message)
+        return Plan(accepted=accepted, placed=placed, engines=_engines(observed), rollout=_held(observed))
+    return _placed(observed, accepted, placement)
+
+
+def _placed(observed: Observed, accepted: Finding, placement: Placed) -> Plan:
+    wanted = revision_name(observed.name, observed.spec, placement.pool)
+    engines = _engines(observed, wanted)
+    rollout = _rollout(observed, wanted, engines)
+    plan = Plan(
+        accepted=accepted,
+        placed=true(ConditionType.PLACED, Reason.POOL_CHOSEN, f"pool {placement.pool_name}: {placement.message}"),
+        pool=placement.pool_name,
+        wanted=wanted,
+        rollout=rollout,
+        engines=engines,
+    )
+    if observed.missing_claim is not None:
+        return replace(plan, rollout=_held(observed))
+    if observed.spec.paused:
+        return plan
+    changes = tuple(
+        (plural, obj)
+        for plural, obj in _desired(observed, placement, wanted, rollout)
+        if _differs(observed, plural, obj)
+    )
+    return replace(plan, apply=changes, delete=_leftovers(observed, rollout))
+
+
+def _engines(observed: Observed, wanted: str | None = None) -> dict[str, EngineState]:
+    names = set(revisions(observed)) | ({wanted} if wanted else set())
+    return {
+        name: engine_state(
+            observed.child("rayservices", name),
+            pods_of(name, observed.pods),
+            observed.refused.get(Ref("rayservices", observed.namespace, name)),
+        )
+        for name in sorted(names)
+    }
+
+
+def revisions(observed: Observed) -> list[str]:
+    """Names of the revisions that exist."""
+    return [
+        ref.name
+        for ref, obj in observed.children.items()
+        if ref.plural == "rayservices" and is_owned(obj, observed.uid) and "deletionTimestamp" not in obj["metadata"]
+    ]
+
+
+def is_verified(observed: Observed, revision: str) -> bool:
+    """Whether status says that this revision, as the active one, has given a token and has not failed since."""
+    active = (observed.status.get("revision") or {}).get("active")
+    return active == revision and observed.condition_holds(ConditionType.ENGINE_READY)
+
+
+def address(observed: Observed, revision: str) -> str | None:
+    """`<ip>:<port>` of a revision's Service, once it has one."""
+    service = observed.child("services", revision)
+    ip = (service or {}).get("spec", {}).get("clusterIP")
+    return f"{ip}:{SERVE_PORT}" if ip and ip != "None" else None
+
+
+def _rollout(observed: Observed, wanted: str, engines: dict[str, EngineState]) -> Rollout:
+    remembered = observed.status.get("revision") or {}
+    answered = observed.engine_probe is not None and observed.engine_probe.answered
+    up = engines[wanted].up and address(observed, wanted) is not None
+    return step(
+        Revisions(
+            wanted=wanted,
+            existing=revisions(observed),
+            active=remembered.get("active"),
+            pending=remembered.get("pending"),
+            pending_since=_instant_of(remembered.get("pendingSince")),
+            draining_since=_instant_of(remembered.get("drainingSince")),
+        ),
+        wanted_answers=up and (answered or is_verified(observed, wanted)),
+        strategy=observed.spec.rollout.strategy,
+        deadline=timedelta(seconds=seconds(observed.spec.rollout.progress_deadline)),
+        drain=timedelta(seconds=seconds(observed.spec.rollout.drain)),
+        now=observed.now,
+    )
+
+
+def _held(observed: Observed) -> Rollout | None:
+    """What stays as it is while the spec cannot be carried out: the active revision goes on serving."""
+    active = (observed.status.get("revision") or {}).get("active")
+    if active is None or active not in revisions(observed):
+        return None
+    return Rollout(active, None, False, (), None, None, False, None)
+
+
+def _instant_of(text: str | None) -> Any:
+    return instant(text) if text else None
+
+
+def _desired(observed: Observed, placement: Placed, wanted: str, rollout: Rollout) -> list[tuple[str, Json]]:
+    service, spec, install = observed.service, observed.spec, observed.install
+    desired = [
+        ("networkpolicies", make_network_policy(service, install.namespace)),
+        ("poddisruptionbudgets", make_disruption_budget(service)),
+    ]
+    if rollout.create:
+        desired += [
+            ("rayservices", make_ray_service(service, spec, placement.pool, wanted)),
+            ("services", make_service(service, wanted)),
+        ]
+    if spec.endpoint is not None:
+        desired.append(("ingresses", make_ingress(observed.namespace, observed.name, spec.endpoint, install.namespace)))
+    return desired
+
+
+def _differs(observed: Observed, plural: str, obj: Json) -> bool:
+    known = observed.children.get(ref_of(plural, obj))
+    return known is None or not is_intact(obj, known)
+
+
+def _leftovers(observed: Observed, rollout: Rollout) -> tuple[Ref, ...]:
+    """Revisions that the rollout gives up, Services of no revision, Ingresses of no wanted host."""
+    gone = set(rollout.delete)
+    kept = (set(revisions(observed)) - gone) | {rollout.active, rollout.pending}
+    host = observed.spec.endpoint.host if observed.spec.endpoint else None
+    return tuple(
+        ref
+        for ref, obj in observed.children.items()
+        if (ref.plural == "rayservices" and ref.name in gone)
+        or (ref.plural == "services" and is_owned(obj, observed.uid) and ref.name not in kept)
+        or (ref.plural == "ingresses" and (host is None or ref.name != ingress_name(host)))
+    )
+
+
+@dataclass(frozen=True)
+class ProbeTargets:
+    """Which real requests are worth sending before deciding: to a revision's Service, and through the gateway."""
+
+    engine_address: str | None = None
+    through_gateway: bool = False
+
+
+def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
+    """Nothing is asked that status already says, so a steady service is not probed at all."""
+    if plan.wanted is None or plan.rollout is None:
+        return ProbeTargets()
+    up = plan.engines[plan.wanted].up
+    ask_engine = up and not is_verified(observed, plan.wanted)
+    route_is_known = observed.condition_holds(ConditionType.ROUTE_READY) and observed.status.get(
+        "address"
+    ) == _active_address(observed, plan)
+    ask_route = not route_is_known and plan.rollout.active is not None and bool(observed.status.get("address"))
+    return ProbeTargets(address(observed, plan.wanted) if ask_engine else None, ask_route)
+
+
+def _active_address(observed: Observed, plan: Plan) -> str | None:
+    active = plan.rollout.active if plan.rollout else None
+    return address(observed, active) if active else None

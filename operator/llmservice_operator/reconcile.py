@@ -1,0 +1,130 @@
+"""One LLMService, once: observe, plan, execute, report. The same way for every event and every relist."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from llmservice_api.names import LLMSERVICES
+from llmservice_api.reasons import ConditionType, Reason
+from llmservice_operator.cluster import ApiError, Cluster
+from llmservice_operator.conditions import Finding, false, merge, transitions
+from llmservice_operator.execute import execute, record
+from llmservice_operator.observe import ingresses_of, observe
+from llmservice_operator.observed import Install, Observed
+from llmservice_operator.plan import Plan, decide, probe_targets
+from llmservice_operator.probe import Prober
+from llmservice_operator.report import findings, status
+from llmservice_operator.store import Ref, Store
+
+Json = dict[str, Any]
+
+_PROBE_AGAIN: Final = 1.0
+_REFUSED_AGAIN: Final = 30.0
+
+
+@dataclass
+class Reconciler:
+    """What reconciling takes: the watched objects, the API server, real requests, a clock."""
+
+    store: Store
+    cluster: Cluster
+    prober: Prober
+    install: Install
+    clock: Callable[[], datetime]
+    instance: str
+
+    async def reconcile(self, namespace: str, name: str) -> float | None:
+        """Bring one LLMService nearer to its spec; returns seconds until it wants another look, or None."""
+        service = self.store.get(Ref(LLMSERVICES, namespace, name))
+        if service is None or "deletionTimestamp" in service["metadata"]:
+            await self._remove_ingresses(namespace, name)
+            return None
+        try:
+            observed = await observe(self.store, self.cluster, self.install, service, self.clock())
+        except ValidationError as error:
+            await self._say_invalid(service, error)
+            return None
+        return await self._reconcile(observed)
+
+    async def _reconcile(self, observed: Observed) -> float | None:
+        observed = await self._probed(observed)
+        plan = decide(observed)
+        refused = await execute(self.cluster, self.store, plan)
+        if refused:
+            observed = replace(observed, refused=refused)
+            plan = decide(observed)
+        await self._report(observed, plan)
+        return again_after(observed, plan)
+
+    async def _probed(self, observed: Observed) -> Observed:
+        targets = probe_targets(observed, decide(observed))
+        model = observed.spec.model.name or observed.name
+        if targets.engine_address is not None:
+            observed = replace(observed, engine_probe=await self.prober.engine(targets.engine_address, model))
+        if targets.through_gateway:
+            probe = await self.prober.route(observed.namespace, observed.name, model)
+            observed = replace(observed, route_probe=probe)
+        return observed
+
+    async def _report(self, observed: Observed, plan: Plan) -> None:
+        await self._write_status(observed.service, status(observed, plan), findings(observed, plan))
+
+    async def _write_status(self, service: Json, wanted: Json, found: list[Finding]) -> None:
+        before = service.get("status") or {}
+        if wanted == before:
+            return
+        metadata = service["metadata"]
+        try:
+            answer = await self.cluster.apply_status(LLMSERVICES, metadata["namespace"], metadata["name"], wanted)
+        except ApiError as error:
+            if error.status == 404:  # deleted meanwhile: its event is on the way
+                return
+            raise
+        self.store.put(LLMSERVICES, answer)
+        news = transitions(found, before.get("conditions", []))
+        await record(self.cluster, "LLMService", service, news, self.clock(), self.instance)
+
+    async def _say_invalid(self, service: Json, error: ValidationError) -> None:
+        """A spec that the schema did not refuse (an older schema stored it): said, and left as it is."""
+        places = [".".join(str(part) for part in ("spec", *item["loc"])) for item in error.errors()]
+        message = "; ".join(f"{place}: {item['msg']}" for place, item in zip(places, error.errors(), strict=True))
+        found = [
+            false(ConditionType.ACCEPTED, Reason.INVALID_SPEC, message),
+            false(ConditionType.READY, Reason.INVALID_SPEC, message),
+        ]
+        before = service.get("status") or {}
+        generation = service["metadata"]["generation"]
+        conditions = merge(found, before.get("conditions", []), generation, self.clock())
+        wanted = before | {"observedGeneration": generation, "conditions": conditions}
+        await self._write_status(service, wanted, found)
+
+    async def _remove_ingresses(self, namespace: str, name: str) -> None:
+        for ref, obj in ingresses_of(self.store, self.install, namespace, name):
+            await self.cluster.delete(ref.plural, ref.namespace, ref.name, obj["metadata"]["uid"])
+
+
+def again_after(observed: Observed, plan: Plan) -> float | None:
+    """Seconds until time itself, not an event, may change the outcome."""
+    if observed.refused or observed.missing_claim:
+        return _REFUSED_AGAIN
+    if plan.rollout is None:
+        return None
+    waits: list[timedelta] = [plan.rollout.check_again] if plan.rollout.check_again else []
+    if _is_waiting_for_an_answer(observed, plan):
+        waits.append(timedelta(seconds=_PROBE_AGAIN))
+    return min(waits).total_seconds() if waits else None
+
+
+def _is_waiting_for_an_answer(observed: Observed, plan: Plan) -> bool:
+    if plan.wanted is None or plan.rollout is None:
+        return False
+    unanswered = plan.engines[plan.wanted].up and plan.rollout.pending == plan.wanted
+    by_type = {finding.type: finding for finding in findings(observed, plan)}
+    route = by_type.get(ConditionType.ROUTE_READY)
+    unrouted = plan.rollout.active is not None and route is not None and route.reason is Reason.ROUTE_PENDING
+    engine = by_type.get(ConditionType.ENGINE_READY)
+    unproved = engine is not None and not engine.holds and plan.engines[plan.wanted].up
+    return unanswered or unrouted or unproved

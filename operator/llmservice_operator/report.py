@@ -1,0 +1,191 @@
+"""Status and conditions of an LLMService from what was observed and decided: pure."""
+
+from typing import Any, Final
+
+from llmservice_api.names import LABEL_REVISION, LABEL_SERVICE
+from llmservice_api.reasons import ConditionType, Reason
+from llmservice_operator.conditions import Finding, false, merge, true
+from llmservice_operator.engine import EngineState, pods_of, ready_workers
+from llmservice_operator.observed import Observed, rfc3339
+from llmservice_operator.plan import Plan, address, is_verified
+from llmservice_operator.resources.worker_args import bounds, claim_of
+
+Json = dict[str, Any]
+
+_REQUIRED: Final = (
+    ConditionType.ACCEPTED,
+    ConditionType.PLACED,
+    ConditionType.MODEL_READY,
+    ConditionType.ENGINE_READY,
+    ConditionType.ROUTE_READY,
+)
+
+
+def status(observed: Observed, plan: Plan) -> Json:
+    """The whole status; a part that does not apply is absent."""
+    rollout = plan.rollout
+    active = rollout.active if rollout else None
+    serving = active or (rollout.pending if rollout else None)
+    least, most = bounds(observed.spec)
+    replicas = ready_workers(pods_of(serving, observed.pods)) if serving else 0
+    model = observed.spec.model.name or observed.name
+    parts: Json = {
+        "observedGeneration": observed.generation,
+        "url": f"{observed.install.public_url}/{observed.namespace}/{observed.name}/v1",
+        "address": address(observed, active) if active else None,
+        "model": model,
+        "desiredReplicas": min(max(replicas, least), most) if least else replicas,
+        "replicas": replicas,
+        "selector": ",".join(_selector(observed.name, serving)),
+        "revision": _revision(plan),
+        "placement": _placement(plan),
+        "conditions": merge(
+            findings(observed, plan), observed.status.get("conditions", []), observed.generation, observed.now
+        ),
+    }
+    return {key: value for key, value in parts.items() if value not in (None, {}, "")}
+
+
+def _selector(name: str, revision: str | None) -> list[str]:
+    pairs = [f"{LABEL_SERVICE}={name}", "ray.io/node-type=worker"]
+    return [*pairs, f"{LABEL_REVISION}={revision}"] if revision else pairs
+
+
+def _revision(plan: Plan) -> Json:
+    rollout = plan.rollout
+    if rollout is None:
+        return {}
+    parts = {
+        "active": rollout.active,
+        "pending": rollout.pending,
+        "pendingSince": rfc3339(rollout.pending_since) if rollout.pending_since else None,
+        "drainingSince": rfc3339(rollout.draining_since) if rollout.draining_since else None,
+    }
+    return {key: value for key, value in parts.items() if value is not None}
+
+
+def _placement(plan: Plan) -> Json:
+    if plan.pool is None or plan.placed is None:
+        return {}
+    return {"pool": plan.pool, "reason": plan.placed.message}
+
+
+def findings(observed: Observed, plan: Plan) -> list[Finding]:
+    """All conditions, the summary last; Reconciling and Stalled only while they hold."""
+    found = [plan.accepted, *([plan.placed] if plan.placed else [])]
+    if plan.placed is not None:
+        subject = _subject(plan)
+        engine = plan.engines.get(subject) if subject else None
+        found += [_model(observed, engine), _engine(observed, plan, subject, engine)]
+        found.append(_route(observed, plan))
+        found.append(_scaling(observed, subject))
+        found.append(_progressing(plan))
+    ready = _ready(found)
+    return [*found, ready, *_abnormal(found, ready)]
+
+
+def _subject(plan: Plan) -> str | None:
+    """The revision that ModelReady and EngineReady speak of: the one that serves, else the one that comes up."""
+    return (plan.rollout.active or plan.rollout.pending) if plan.rollout else plan.wanted
+
+
+def _model(observed: Observed, engine: EngineState | None) -> Finding:
+    if observed.missing_claim is not None:
+        message = (
+            f"spec.model.source names PersistentVolumeClaim {observed.missing_claim}, which namespace "
+            f"{observed.namespace} does not have: create it or correct the source"
+        )
+        return false(ConditionType.MODEL_READY, Reason.CLAIM_MISSING, message)
+    if engine is not None and engine.model_unreadable:
+        return false(ConditionType.MODEL_READY, Reason.MODEL_UNREADABLE, engine.message)
+    if engine is not None and engine.up:
+        spec = observed.spec.model
+        pinned = spec.revision or claim_of(spec.source)
+        note = "" if pinned else "spec.model.revision is not pinned to a commit: a restart may load other weights"
+        return true(ConditionType.MODEL_READY, Reason.MODEL_LOADED, note)
+    return false(ConditionType.MODEL_READY, Reason.LOADING, "the engine has not loaded the model yet")
+
+
+def _engine(observed: Observed, plan: Plan, subject: str | None, engine: EngineState | None) -> Finding:
+    kind = ConditionType.ENGINE_READY
+    if engine is None or subject is None:
+        return false(kind, Reason.STARTING, "the RayService is being created")
+    if not engine.up:
+        return false(kind, engine.reason, engine.message)
+    probe = observed.engine_probe if subject == plan.wanted else None
+    if is_verified(observed, subject) or (probe is not None and probe.answered):
+        return true(kind, Reason.ENGINE_ANSWERS, f"revision {subject} gave a real token")
+    if probe is not None:
+        return false(kind, Reason.PROBE_FAILED, f"Ray Serve runs, but a one-token request failed: {probe.error}")
+    return false(kind, Reason.STARTING, engine.message)
+
+
+def _route(observed: Observed, plan: Plan) -> Finding:
+    kind = ConditionType.ROUTE_READY
+    needs_default = observed.install.gateway_needs_default_class
+    if observed.spec.endpoint is not None:
+        needs_default = observed.spec.endpoint.ingress_class_name is None
+    if needs_default and not observed.has_default_class:
+        message = (
+            "the cluster has no default IngressClass, so nothing leads to the gateway: mark one as default "
+            "(ingressclass.kubernetes.io/is-default-class) or set the class (spec.endpoint.ingressClassName, "
+            "or ingress.className of the chart)"
+        )
+        return false(kind, Reason.INGRESS_CLASS_MISSING, message)
+    active = plan.rollout.active if plan.rollout else None
+    here = address(observed, active) if active else None
+    if here is None:
+        return false(kind, Reason.ROUTE_PENDING, "no revision answers yet, so there is nothing to route to")
+    known = observed.condition_holds(kind) and observed.status.get("address") == here
+    probe = observed.route_probe
+    if known or (probe is not None and probe.answered and observed.status.get("address") == here):
+        return true(kind, Reason.ROUTE_ANSWERS, "a real token came through the gateway")
+    detail = f": {probe.error}" if probe is not None and probe.error else ""
+    return false(kind, Reason.ROUTE_PENDING, f"the gateway does not route to revision {active} yet{detail}")
+
+
+def _scaling(observed: Observed, subject: str | None) -> Finding:
+    least, most = bounds(observed.spec)
+    count = ready_workers(pods_of(subject, observed.pods)) if subject else 0
+    text = (
+        f"{count} replicas run, {least} to {most} are wanted" if least != most else f"{count} of {least} replicas run"
+    )
+    if least <= count <= most:
+        return true(ConditionType.SCALING, Reason.AS_DESIRED, text)
+    return false(ConditionType.SCALING, Reason.CHANGING, text)
+
+
+def _progressing(plan: Plan) -> Finding:
+    kind, rollout = ConditionType.PROGRESSING, plan.rollout
+    if rollout is None or rollout.pending is None:
+        if rollout is not None and rollout.draining_since is not None:
+            return true(kind, Reason.DRAINING, "older revisions finish what they have begun")
+        return true(kind, Reason.ROLLED_OUT, "")
+    engine = plan.engines.get(rollout.pending)
+    if engine is not None and engine.failed:
+        return false(kind, engine.reason, f"revision {rollout.pending}: {engine.message}")
+    if rollout.overdue:
+        message = f"revision {rollout.pending} is not up after spec.rollout.progressDeadline"
+        return false(kind, Reason.DEADLINE_EXCEEDED, f"{message}: {engine.message if engine else ''}")
+    return true(kind, Reason.ROLLING_OUT, f"revision {rollout.pending}: {engine.message if engine else 'is created'}")
+
+
+def _ready(found: list[Finding]) -> Finding:
+    by_type = {finding.type: finding for finding in found}
+    for kind in _REQUIRED:
+        finding = by_type.get(kind)
+        if finding is not None and not finding.holds:
+            return false(ConditionType.READY, finding.reason, finding.message)
+    return true(ConditionType.READY, Reason.SERVING, "a real token came through the route")
+
+
+def _abnormal(found: list[Finding], ready: Finding) -> list[Finding]:
+    """kstatus: Stalled where waiting will not help, else Reconciling while something is under way."""
+    progressing = next((finding for finding in found if finding.type == ConditionType.PROGRESSING), None)
+    troubles = [finding for finding in (ready, progressing) if finding is not None and not finding.holds]
+    if not troubles:
+        under_way = progressing is not None and progressing.reason is Reason.ROLLING_OUT
+        return [true(ConditionType.RECONCILING, Reason.ROLLING_OUT, progressing.message)] if under_way else []  # type: ignore[union-attr]
+    worst = next((trouble for trouble in troubles if trouble.is_trouble), troubles[0])
+    kind = ConditionType.RECONCILING if not worst.is_trouble else ConditionType.STALLED
+    return [true(kind, worst.reason, worst.message)]

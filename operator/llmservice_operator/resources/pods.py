@@ -1,0 +1,115 @@
+"""Head and worker pods of a revision: restricted, read-only, and fit for the pool."""
+
+from typing import Any, Final
+
+from llmservice_api.gpupool import GPUPoolSpec
+from llmservice_api.llmservice import ModelSpec
+from llmservice_api.names import CACHE_ROOT, DASHBOARD_PORT, MODELS_ROOT, SERVE_PORT
+from llmservice_operator.resources.worker_args import claim_of
+
+Json = dict[str, Any]
+
+_USER: Final = 65532
+_HEAD_CPU: Final = "200m"
+_HEAD_MEMORY: Final = "3Gi"
+_AUTOSCALER_RESOURCES: Final[Json] = {
+    "requests": {"cpu": "50m", "memory": "256Mi"},
+    "limits": {"memory": "768Mi"},
+}
+CONTAINER_SECURITY: Final[Json] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+_POD_SECURITY: Final[Json] = {
+    "runAsNonRoot": True,
+    "runAsUser": _USER,
+    "runAsGroup": _USER,
+    "fsGroup": _USER,
+    "fsGroupChangePolicy": "OnRootMismatch",
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+_ENVIRONMENT: Final = {
+    "HOME": "/tmp",
+    "HF_HOME": f"{CACHE_ROOT}/huggingface",
+    "RAYLLM_ENABLE_REQUEST_PROMPT_LOGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
+
+
+def head_pod(model: ModelSpec, pool: GPUPoolSpec, labels: dict[str, str]) -> Json:
+    """The head: control and autoscaler, no engine; it mounts the model so that a bad source is found early."""
+    resources = {
+        "requests": {"cpu": _HEAD_CPU, "memory": "1Gi"},
+        "limits": {"memory": _HEAD_MEMORY},
+    }
+    ports = [
+        {"containerPort": 6379, "name": "gcs"},
+        {"containerPort": DASHBOARD_PORT, "name": "dashboard"},
+        {"containerPort": SERVE_PORT, "name": "serve"},
+    ]
+    # The head asks for no accelerator, but where the pool is tainted it must still stand on its nodes.
+    return _pod(model, pool, labels, _container("ray-head", model, pool, resources, ports))
+
+
+def worker_pod(model: ModelSpec, pool: GPUPoolSpec, tensor_parallel: int, labels: dict[str, str]) -> Json:
+    """A worker: one replica of the engine."""
+    resources: Json = {
+        "requests": {"cpu": pool.worker.cpu, "memory": pool.worker.memory},
+        "limits": {"memory": pool.worker.memory},
+    }
+    if pool.accelerator is not None:
+        resources["limits"][pool.accelerator.resource] = str(tensor_parallel)
+    ports = [{"containerPort": SERVE_PORT, "name": "serve"}]
+    return _pod(model, pool, labels, _container("ray-worker", model, pool, resources, ports))
+
+
+def autoscaler_options() -> Json:
+    """The autoscaler beside the head, as restricted as the other containers."""
+    return {"version": "v2", "idleTimeoutSeconds": 60, "securityContext": CONTAINER_SECURITY} | {
+        "resources": _AUTOSCALER_RESOURCES,
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "env": [{"name": "HOME", "value": "/tmp"}],
+    }
+
+
+def _container(name: str, model: ModelSpec, pool: GPUPoolSpec, resources: Json, ports: list[Json]) -> Json:
+    mounts: list[Json] = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "cache", "mountPath": CACHE_ROOT}]
+    claim = claim_of(model.source)
+    if claim:
+        mounts.append({"name": "model", "mountPath": f"{MODELS_ROOT}/{claim}", "readOnly": True})
+    environment: list[Json] = [{"name": key, "value": value} for key, value in sorted(_ENVIRONMENT.items())]
+    if model.credentials_secret_ref and model.source.startswith("hf://"):
+        reference = {"name": model.credentials_secret_ref.name, "key": "token"}
+        environment.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}})
+    return {
+        "name": name,
+        "image": pool.image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": environment,
+        "ports": ports,
+        "resources": resources,
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": mounts,
+    }
+
+
+def _pod(model: ModelSpec, pool: GPUPoolSpec, labels: dict[str, str], container: Json) -> Json:
+    volumes: list[Json] = [{"name": "tmp", "emptyDir": {}}, {"name": "cache", "emptyDir": {}}]
+    claim = claim_of(model.source)
+    if claim:
+        volumes.append({"name": "model", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
+    spec: Json = {
+        "automountServiceAccountToken": container["name"] == "ray-head",
+        "enableServiceLinks": False,
+        "securityContext": _POD_SECURITY,
+        "containers": [container],
+        "volumes": volumes,
+    }
+    if pool.node_selector:
+        spec["nodeSelector"] = dict(pool.node_selector)
+    if pool.tolerations:
+        spec["tolerations"] = [toleration.to_wire() for toleration in pool.tolerations]
+    return {"metadata": {"labels": labels}, "spec": spec}

@@ -1,0 +1,89 @@
+"""The RayService of a revision."""
+
+import json
+from typing import Any, Final
+
+from llmservice_api.gpupool import GPUPoolSpec
+from llmservice_api.llmservice import LLMServiceSpec
+from llmservice_api.names import SERVE_APPLICATION, WORKER_GROUP, labels, revision
+from llmservice_operator.resources.metadata import owner_reference, sealed
+from llmservice_operator.resources.pods import autoscaler_options, head_pod, worker_pod
+from llmservice_operator.resources.worker_args import bounds, live_args, worker_args
+from llmservice_worker.application import application
+
+Json = dict[str, Any]
+
+RAY_VERSION: Final = "2.60.0"
+_OBJECT_STORE_BYTES: Final = str(200 * 2**20)
+_MOST_WORKERS: Final = 1000
+
+
+def revision_name(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> str:
+    """The revision that this spec on this pool asks for; bounds, access, endpoint and rollout do not enter."""
+    return revision(name, {"cluster": _cluster(spec, pool, {}), "args": _args(name, spec, pool)})
+
+
+def make_ray_service(service: Json, spec: LLMServiceSpec, pool: GPUPoolSpec, name: str) -> Json:
+    """The RayService `name`: its cluster never changes; only bounds in serveConfigV2 do."""
+    metadata = service["metadata"]
+    own_labels = labels(metadata["name"], "engine", name)
+    serve = {
+        "applications": [application(SERVE_APPLICATION, worker_args(metadata["name"], spec, pool), live_args(spec))]
+    }
+    return sealed(
+        {
+            "apiVersion": "ray.io/v1",
+            "kind": "RayService",
+            "metadata": {
+                "name": name,
+                "namespace": metadata["namespace"],
+                "labels": own_labels,
+                "ownerReferences": [owner_reference("LLMService", service)],
+            },
+            "spec": {
+                "excludeHeadPodFromServeSvc": bounds(spec)[0] > 0,
+                "upgradeStrategy": {"type": "None"},
+                # Canonical, because KubeRay compares it as a string; JSON is YAML.
+                "serveConfigV2": json.dumps(serve, sort_keys=True, separators=(",", ":")),
+                "rayClusterConfig": _cluster(spec, pool, own_labels)
+                | {"workerGroupSpecs": [_workers(spec, pool, own_labels)]},
+            },
+        }
+    )
+
+
+def _args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> Json:
+    return worker_args(name, spec, pool).model_dump(mode="json", exclude_defaults=True)
+
+
+def _cluster(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:
+    start = {"num-cpus": "0", "object-store-memory": _OBJECT_STORE_BYTES, "dashboard-host": "0.0.0.0"}
+    return {
+        "rayVersion": RAY_VERSION,
+        "enableInTreeAutoscaling": True,
+        "autoscalerOptions": autoscaler_options(),
+        "headGroupSpec": {
+            "rayStartParams": start,
+            "template": head_pod(spec.model, pool, pod_labels),
+        },
+        "workerGroupSpecs": [_worker_template(spec, pool, pod_labels)],
+    }
+
+
+def _workers(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:
+    # KubeRay passes changed counts on to no running cluster: the group is wide open, Ray Serve keeps the bounds and
+    # Ray's autoscaler follows. `replicas` only spares the first worker the wait for the autoscaler.
+    counts = {"replicas": bounds(spec)[0], "minReplicas": 0, "maxReplicas": pool.max_nodes or _MOST_WORKERS}
+    return _worker_template(spec, pool, pod_labels) | counts
+
+
+def _worker_template(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:
+    parallel = spec.engine.tensor_parallel or 1
+    start = {"num-cpus": str(pool.worker.threads), "object-store-memory": _OBJECT_STORE_BYTES}
+    if pool.accelerator is not None:
+        start["num-gpus"] = str(parallel)
+    return {
+        "groupName": WORKER_GROUP,
+        "rayStartParams": start,
+        "template": worker_pod(spec.model, pool, parallel, pod_labels),
+    }

@@ -1,0 +1,76 @@
+"""What a worker is told, from a service and the pool that it runs on."""
+
+import math
+from typing import Final
+
+from llmservice_api.base import amount, seconds
+from llmservice_api.gpupool import GPUPoolSpec
+from llmservice_api.llmservice import LLMServiceSpec
+from llmservice_api.names import MODELS_ROOT
+from llmservice_worker.args import Engine, EngineExtra, LiveArgs, Scaling, WorkerArgs
+
+_GIB: Final = 2**30
+
+
+def claim_of(source: str) -> str | None:
+    """The PersistentVolumeClaim of a pvc:// source, else None."""
+    if not source.startswith("pvc://"):
+        return None
+    return source.removeprefix("pvc://").split("/", 1)[0]
+
+
+def local_source(source: str) -> str:
+    """Where the worker finds the model: a mounted path for pvc://, org/name for hf://."""
+    if source.startswith("pvc://"):
+        return f"{MODELS_ROOT}/{source.removeprefix('pvc://')}".rstrip("/")
+    return source.removeprefix("hf://")
+
+
+def worker_args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> WorkerArgs:
+    """All that a running engine cannot change."""
+    engine = spec.engine
+    on_cpu = pool.accelerator is None
+    return WorkerArgs(
+        model_id=spec.model.name or name,
+        aliases=tuple(sorted(spec.model.aliases)),
+        source=local_source(spec.model.source),
+        source_uri=spec.model.source,
+        revision=spec.model.revision,
+        engine=Engine(
+            max_model_len=engine.max_model_len,
+            dtype=engine.dtype,
+            quantization=engine.quantization,
+            tensor_parallel_size=engine.tensor_parallel or 1,
+            trust_remote_code=spec.model.trust_remote_code,
+            extra=EngineExtra(**engine.args.model_dump()),
+        ),
+        accelerator=pool.accelerator.resource if pool.accelerator else None,
+        cpus=float(pool.worker.threads),
+        kv_cache_gib=max(1, math.floor(amount(pool.worker.kv_cache) / _GIB)) if on_cpu else None,
+    )
+
+
+def bounds(spec: LLMServiceSpec) -> tuple[int, int]:
+    """Fewest and most replicas: one fixed count, or the bounds of autoscaling."""
+    if spec.scaling is not None:
+        return spec.scaling.min_replicas, spec.scaling.max_replicas
+    count = 1 if spec.replicas is None else spec.replicas
+    return count, max(count, 1)
+
+
+def live_args(spec: LLMServiceSpec) -> LiveArgs:
+    """What a running engine takes over."""
+    least, most = bounds(spec)
+    if spec.scaling is None:
+        return LiveArgs(scaling=Scaling(min_replicas=least, max_replicas=most))
+    return LiveArgs(
+        scaling=Scaling(
+            min_replicas=least,
+            max_replicas=most,
+            target_queue_depth=spec.scaling.target_queue_depth,
+            up_delay_s=seconds(spec.scaling.up_delay),
+            down_delay_s=seconds(spec.scaling.down_delay),
+            idle_after_s=seconds(spec.scaling.idle_after),
+        ),
+        max_queued_requests=max(spec.hold.max_requests, 1),
+    )

@@ -1,0 +1,89 @@
+"""Which revision answers, which one comes up and which ones go: pure.
+
+none ──create──► pending ──answers──► active ──edit──► active + pending ──answers──► active (new) + draining (old)
+                                                             │                                     │ drain over
+                                                             └─ edit again: pending is dropped      ▼ deleted
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Revisions:
+    """What is there: the revision that the spec asks for, those that exist, and what status remembers."""
+
+    wanted: str
+    existing: Collection[str]
+    active: str | None
+    pending: str | None
+    pending_since: datetime | None
+    draining_since: datetime | None
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What is to be: revisions to create or keep as wanted, to delete, and what status will say."""
+
+    active: str | None
+    pending: str | None
+    create: bool
+    delete: tuple[str, ...]
+    pending_since: datetime | None
+    draining_since: datetime | None
+    overdue: bool
+    check_again: timedelta | None
+
+
+def step(
+    revisions: Revisions,
+    *,
+    wanted_answers: bool,
+    strategy: Literal["BlueGreen", "Recreate"],
+    deadline: timedelta,
+    drain: timedelta,
+    now: datetime,
+) -> Rollout:
+    """The next step. `wanted_answers`: the wanted revision gave a real token, now or before."""
+    active = revisions.active if revisions.active in revisions.existing else None
+    moved = wanted_answers and active != revisions.wanted
+    if moved:
+        active = revisions.wanted
+    if active == revisions.wanted:
+        return _settle(revisions, active, now if moved else revisions.draining_since, drain, now)
+    same = revisions.pending == revisions.wanted
+    since = (revisions.pending_since if same else None) or now
+    keep = {revisions.wanted} | ({active} if active and strategy == "BlueGreen" else set())
+    delete = tuple(sorted(set(revisions.existing) - keep))
+    old_is_there = strategy == "Recreate" and bool(delete)
+    return Rollout(
+        active=active if active in keep else None,
+        pending=revisions.wanted,
+        create=not old_is_there,
+        delete=delete,
+        pending_since=since,
+        draining_since=None,
+        overdue=now - since >= deadline,
+        check_again=max(since + deadline - now, timedelta()) or None,
+    )
+
+
+def _settle(
+    revisions: Revisions, active: str, draining_since: datetime | None, drain: timedelta, now: datetime
+) -> Rollout:
+    others = sorted(set(revisions.existing) - {active})
+    since = (draining_since or now) if others else None
+    left = since + drain - now if since else None
+    drained = left is not None and left <= timedelta()
+    return Rollout(
+        active=active,
+        pending=None,
+        create=True,
+        delete=tuple(others) if drained else (),
+        pending_since=None,
+        draining_since=since,
+        overdue=False,
+        check_again=left if left and not drained else None,
+    )

@@ -1,0 +1,68 @@
+"""What the operator is told by its environment; each bad value is one clear line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmservice_operator.observed import Install
+
+
+class SettingsError(Exception):
+    """A variable is missing or wrong; the message names it and says what it should be."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`namespaces` empty: all. `pepper_file` holds base64 text (docs/decisions/0001)."""
+
+    install: Install
+    pepper_file: Path
+    namespaces: tuple[str, ...]
+    workers: int
+    relist_seconds: float
+    port: int
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Settings from LLMSERVICE_… variables."""
+    namespace = _required(environment, "LLMSERVICE_NAMESPACE", "the namespace that the operator runs in")
+    gateway = environment.get("LLMSERVICE_GATEWAY_URL") or f"http://gateway.{namespace}.svc"
+    return Settings(
+        install=Install(
+            namespace=namespace,
+            gateway_url=gateway.rstrip("/"),
+            public_url=(environment.get("LLMSERVICE_PUBLIC_URL") or gateway).rstrip("/"),
+            gateway_needs_default_class=environment.get("LLMSERVICE_GATEWAY_NEEDS_DEFAULT_CLASS") == "true",
+        ),
+        pepper_file=Path(
+            _required(environment, "LLMSERVICE_PEPPER_FILE", "the mounted file of Secret llmservice-pepper")
+        ),
+        namespaces=_namespaces(environment.get("LLMSERVICE_WATCH_NAMESPACES", ""), namespace),
+        workers=int(_number(environment, "LLMSERVICE_WORKERS", "16")),
+        relist_seconds=_number(environment, "LLMSERVICE_RELIST_SECONDS", "300"),
+        port=int(_number(environment, "LLMSERVICE_PORT", "8080")),
+    )
+
+
+def _namespaces(text: str, own: str) -> tuple[str, ...]:
+    """The namespaces named, with the operator's own, where the Ingresses are; none named: all."""
+    named = {name.strip() for name in text.split(",") if name.strip()}
+    return tuple(sorted(named | {own})) if named else ()
+
+
+def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
+    value = environment.get(name)
+    if not value:
+        raise SettingsError(f"{name} is not set: set it to {meaning}")
+    return value
+
+
+def _number(environment: Mapping[str, str], name: str, default: str) -> float:
+    text = environment.get(name) or default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if value <= 0:
+        raise SettingsError(f"{name} is {text!r}: set it to a number above zero")
+    return value
