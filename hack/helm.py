@@ -12,9 +12,7 @@ NAMESPACE = "llmservice-system"
 
 
 def helm(*words: str, kubeconfig: Path | None = None, stdin: str | None = None, steps: Steps | None = None) -> str:
-    """Standard output of helm in the release's namespace; no file of the user's Helm is read or written."""
+    """Standard output of helm in the release's namespace."""
     binaries.ensure(["helm"], steps or Steps())
-    away = {name: "/dev/null" for name in ("HELM_REPOSITORY_CONFIG", "HELM_REGISTRY_CONFIG", "HELM_PLUGINS")}
     target = [] if kubeconfig is None else [f"--kubeconfig={kubeconfig}"]
-    argv = [binaries.path("helm"), *words, f"--namespace={NAMESPACE}", *target]
-    return command.output(argv, stdin=stdin, environment=away)
+    return command.output([binaries.path("helm"), *words, f"--namespace={NAMESPACE}", *target], stdin=stdin)
