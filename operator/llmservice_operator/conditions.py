@@ -16,6 +16,7 @@ TEMPORARY: Final = frozenset(
     {Reason.STARTING, Reason.LOADING, Reason.ROUTE_PENDING, Reason.UNSCHEDULABLE, Reason.CHANGING, Reason.PROBE_FAILED}
 )
 """Reasons that time alone may mend."""
+_TOLD: Final = (ConditionType.READY, ConditionType.PROGRESSING, ConditionType.LIMITS_ENFORCED)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,11 @@ def _merged(finding: Finding, known: Json | None, generation: int, now: datetime
     }
 
 
-def transitions(findings: Iterable[Finding], previous: Sequence[Json]) -> list[Finding]:
-    """The findings whose status or reason differs from what status said: each is worth one Event."""
+def news(findings: Iterable[Finding], previous: Sequence[Json]) -> list[Finding]:
+    """The findings worth an Event: those that sum up or tell of a rollout, whose status or reason has changed."""
     known = {condition["type"]: (condition["status"], condition["reason"]) for condition in previous}
-    return [finding for finding in findings if known.get(finding.type) != (finding.status, str(finding.reason))]
+    return [
+        finding
+        for finding in findings
+        if finding.type in _TOLD and known.get(finding.type) != (finding.status, str(finding.reason))
+    ]

@@ -11,7 +11,7 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=3)
 _ANSWER_MAX: Final = 64 * 1024
 
 
-class Prober:
+class HttpProber:
     """Asks a model for one token."""
 
     def __init__(self, session: aiohttp.ClientSession, key: str, gateway_url: str) -> None:

@@ -3,19 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 
 from llmservice_api.names import LLMSERVICES
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.cluster import ApiError, Cluster
-from llmservice_operator.conditions import Finding, false, merge, transitions
+from llmservice_operator.conditions import Finding, false, merge, news
 from llmservice_operator.execute import execute, record
 from llmservice_operator.observe import ingresses_of, observe
-from llmservice_operator.observed import Install, Observed
+from llmservice_operator.observed import Install, Observed, Probe
 from llmservice_operator.plan import Plan, decide, probe_targets
-from llmservice_operator.probe import Prober
 from llmservice_operator.report import findings, status
 from llmservice_operator.store import Ref, Store
 
@@ -23,6 +22,16 @@ Json = dict[str, Any]
 
 _PROBE_AGAIN: Final = 1.0
 _REFUSED_AGAIN: Final = 30.0
+
+
+class Prober(Protocol):
+    """Real one-token requests."""
+
+    async def engine(self, address: str, model: str) -> Probe:
+        """To a revision's Service, `<ip>:<port>`."""
+
+    async def route(self, namespace: str, name: str, model: str) -> Probe:
+        """Through the gateway."""
 
 
 @dataclass
@@ -84,8 +93,8 @@ class Reconciler:
                 return
             raise
         self.store.put(LLMSERVICES, answer)
-        news = transitions(found, before.get("conditions", []))
-        await record(self.cluster, "LLMService", service, news, self.clock(), self.instance)
+        told = news(found, before.get("conditions", []))
+        await record(self.cluster, "LLMService", service, told, self.clock(), self.instance)
 
     async def _say_invalid(self, service: Json, error: ValidationError) -> None:
         """A spec that the schema did not refuse (an older schema stored it): said, and left as it is."""

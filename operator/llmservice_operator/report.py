@@ -71,22 +71,22 @@ def _placement(plan: Plan) -> Json:
 
 
 def findings(observed: Observed, plan: Plan) -> list[Finding]:
-    """All conditions, the summary last; Reconciling and Stalled only while they hold."""
+    """All conditions that apply, the summary last; Reconciling and Stalled only while they hold."""
     found = [plan.accepted, *([plan.placed] if plan.placed else [])]
-    if plan.placed is not None:
-        subject = _subject(plan)
-        engine = plan.engines.get(subject) if subject else None
-        found += [_model(observed, engine), _engine(observed, plan, subject, engine)]
-        found.append(_route(observed, plan))
-        found.append(_scaling(observed, subject))
-        found.append(_progressing(plan))
+    subject = _subject(plan)
+    engine = plan.engines.get(subject) if subject else None
+    if subject is not None or observed.missing_claim is not None:
+        found.append(_model(observed, engine))
+    if subject is not None:
+        found += [_engine(observed, plan, subject, engine), _route(observed, plan)]
+        found += [_scaling(observed, subject), _progressing(plan)]
     ready = _ready(found)
     return [*found, ready, *_abnormal(found, ready)]
 
 
 def _subject(plan: Plan) -> str | None:
     """The revision that ModelReady and EngineReady speak of: the one that serves, else the one that comes up."""
-    return (plan.rollout.active or plan.rollout.pending) if plan.rollout else plan.wanted
+    return (plan.rollout.active or plan.rollout.pending) if plan.rollout else None
 
 
 def _model(observed: Observed, engine: EngineState | None) -> Finding:
@@ -106,9 +106,9 @@ def _model(observed: Observed, engine: EngineState | None) -> Finding:
     return false(ConditionType.MODEL_READY, Reason.LOADING, "the engine has not loaded the model yet")
 
 
-def _engine(observed: Observed, plan: Plan, subject: str | None, engine: EngineState | None) -> Finding:
+def _engine(observed: Observed, plan: Plan, subject: str, engine: EngineState | None) -> Finding:
     kind = ConditionType.ENGINE_READY
-    if engine is None or subject is None:
+    if engine is None:
         return false(kind, Reason.STARTING, "the RayService is being created")
     if not engine.up:
         return false(kind, engine.reason, engine.message)
@@ -144,9 +144,9 @@ def _route(observed: Observed, plan: Plan) -> Finding:
     return false(kind, Reason.ROUTE_PENDING, f"the gateway does not route to revision {active} yet{detail}")
 
 
-def _scaling(observed: Observed, subject: str | None) -> Finding:
+def _scaling(observed: Observed, subject: str) -> Finding:
     least, most = bounds(observed.spec)
-    count = ready_workers(pods_of(subject, observed.pods)) if subject else 0
+    count = ready_workers(pods_of(subject, observed.pods))
     text = (
         f"{count} replicas run, {least} to {most} are wanted" if least != most else f"{count} of {least} replicas run"
     )
