@@ -21,8 +21,8 @@ from llmservice_operator.cluster import Access, connect
 from llmservice_operator.handlers import WATCHED, Key, Router, configure, registry
 from llmservice_operator.keys import pepper_from, probe_key
 from llmservice_operator.metrics import Metrics
-from llmservice_operator.probe import Prober
-from llmservice_operator.reconcile import Reconciler
+from llmservice_operator.probe import HttpProber
+from llmservice_operator.reconcile import Prober, Reconciler
 from llmservice_operator.relist import Relister, shared_part_changed
 from llmservice_operator.settings import Settings, SettingsError, from_environment
 from llmservice_operator.store import Store
@@ -65,8 +65,8 @@ def live_watchers() -> set[str]:
     return {name.removeprefix("watcher for ").split(".", 1)[0] for name in names if name.startswith("watcher for ")}
 
 
-async def run(settings: Settings) -> None:
-    """Run until stopped by a signal."""
+async def run(settings: Settings, prober: Prober | None = None) -> None:
+    """Run until cancelled or stopped by a signal. `prober` None: real requests over HTTP."""
     kopf_settings = kopf.OperatorSettings()
     configure(kopf_settings)
     pepper = pepper_from(settings.pepper_file.read_text())
@@ -74,8 +74,9 @@ async def run(settings: Settings) -> None:
     store, metrics = Store(), Metrics(CollectorRegistry())
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(connect(access(kopf_settings, time.monotonic)))
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        prober = Prober(session, probe_key(pepper).text, settings.install.gateway_url)
+        if prober is None:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            prober = HttpProber(session, probe_key(pepper).text, settings.install.gateway_url)
         reconciler = Reconciler(store, cluster, prober, settings.install, now, instance)
         issuer = KeyIssuer(store, cluster, settings.install, pepper, new_key, now, instance)
 

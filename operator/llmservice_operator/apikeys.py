@@ -17,7 +17,7 @@ from llmservice_api.apikey import APIKeySpec
 from llmservice_api.names import APIKEYS
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.cluster import ApiError, Cluster
-from llmservice_operator.conditions import Finding, false, merge, transitions, true
+from llmservice_operator.conditions import Finding, false, merge, news, true
 from llmservice_operator.execute import record
 from llmservice_operator.keys import Key, digest, make_key
 from llmservice_operator.observed import Install, instant
@@ -97,12 +97,8 @@ class KeyIssuer:
             return
         answer = await self.cluster.apply_status(APIKEYS, metadata["namespace"], metadata["name"], wanted)
         self.store.put(APIKEYS, answer)
-        news = [
-            finding
-            for finding in transitions(found, before.get("conditions", []))
-            if finding.holds or finding.is_trouble
-        ]
-        await record(self.cluster, "APIKey", api_key, news, self.clock(), self.instance)
+        told = news(found, before.get("conditions", []))
+        await record(self.cluster, "APIKey", api_key, told, self.clock(), self.instance)
 
 
 def is_issued(api_key: Json) -> bool:
