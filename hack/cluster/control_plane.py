@@ -169,7 +169,7 @@ class ControlPlane:
         wait_until(holds, what, timeout=READY_SECONDS)
 
     def _identities(self, port: int) -> None:
-        self._authority = authority = Authority(self.layout.pki)
+        self.authority = authority = Authority(self.layout.pki)
         self._server = f"https://{self.settings.advertise}:{port}"
         authority.server("etcd", ["127.0.0.1"])
         authority.client("etcd-client", "kube-apiserver")
@@ -182,8 +182,8 @@ class ControlPlane:
             self._write_user(file, user, groups)
 
     def _write_user(self, file: str, user: str, groups: Iterable[str]) -> Path:
-        pair = self._authority.client(f"user-{file}", user, groups)
-        config = kubeconfig.render(self._server, self._authority.certificate, user, pair)
+        pair = self.authority.client(f"user-{file}", user, groups)
+        config = kubeconfig.render(self._server, self.authority.certificate, user, pair)
         return kubeconfig.write(self.layout.user(file), config)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from hack.cluster import binaries
+from hack.cluster import binaries, workload
 from hack.cluster.api import Api
 
 NAMESPACE = "kuberay-system"
@@ -40,21 +40,24 @@ def crds() -> list[dict[str, Any]]:
 
 def rbac() -> list[dict[str, Any]]:
     """Namespace, service account, its ClusterRole (the module's rules) and binding."""
-    group = "rbac.authorization.k8s.io"
     role = yaml.safe_load((binaries.folder("kuberay") / "config" / "rbac" / "role.yaml").read_text())
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}},
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": NAMESPACE}},
-        {**role, "metadata": {"name": NAME}},
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": NAME},
-            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": NAME},
-            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
-        },
+        workload.namespace(NAMESPACE, "restricted"),
+        workload.account(NAME, NAMESPACE),
+        workload.cluster_role(NAME, role["rules"]),
+        workload.cluster_binding(NAME, NAME, workload.account_subject(NAME, NAMESPACE)),
     ]
+
+
+def deployment(image: str) -> dict[str, Any]:
+    """The operator in a pod; one replica needs no election."""
+    container = {
+        "image": image,
+        "args": ["--enable-leader-election=false"],
+        "readinessProbe": workload.probe("/healthz", 8082),
+        "livenessProbe": workload.probe("/healthz", 8082),
+    }
+    return workload.deployment(NAME, NAMESPACE, container)
 
 
 def arguments(kubeconfig: Path, metrics: int, probe: int) -> list[str]:

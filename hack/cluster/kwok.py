@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from hack.cluster import workload
+
 USER = "kwok-controller"
 ANNOTATION = "kwok.x-k8s.io/node"
 
@@ -15,17 +17,9 @@ def rbac() -> list[dict[str, Any]]:
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch", "update"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": everything},
     ]
-    meta = {"name": USER}
-    group = "rbac.authorization.k8s.io"
     return [
-        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": meta, "rules": rules},
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": meta,
-            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": USER},
-            "subjects": [{"apiGroup": group, "kind": "User", "name": USER}],
-        },
+        workload.cluster_role(USER, rules),
+        workload.cluster_binding(USER, USER, workload.user_subject(USER)),
     ]
 
 
