@@ -20,6 +20,9 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses] # written in the release's namespace only
+  verbs: [list, watch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
@@ -51,19 +54,30 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
 - apiGroups: [networking.k8s.io]
   resources: [ingressclasses]
   verbs: [list, watch]
+# KubeRay that is installed later is noticed.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  verbs: [list, watch]
+{{- if .Values.watchNamespaces }}
+# A listed namespace that is made later is noticed.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list, watch]
+{{- end }}
 {{- end }}
 
 {{/* In the release's own namespace: Ingresses for LLMServices with a host of their own, and the leader's Lease. */}}
 {{- define "llmservice.operatorOwnRules" -}}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, create, patch, delete]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [get, create, patch, update]
 {{- end }}
 
-{{/* The gateway's agent watches two kinds and writes nothing. */}}
+{{/* The gateway's agent watches two kinds, in all namespaces in every mode, and writes nothing. What it reads of an APIKey
+is a digest; digests made with another release's pepper open nothing here. */}}
 {{- define "llmservice.gatewayRules" -}}
 - apiGroups: [llmservice.io]
   resources: [llmservices, apikeys]
