@@ -1,0 +1,77 @@
+"""WorkerArgs as what Ray Serve LLM and vLLM take: plain dictionaries, pure."""
+
+import math
+from typing import Any, Final
+
+from llmservice_worker.application import DEPLOYMENT
+from llmservice_worker.args import WorkerArgs
+
+_DRAIN_S: Final = 300
+_FRONTEND: Final = {"disable_fastapi_docs": True}
+_CPU_DEFAULTS: Final = {"enforce_eager": True}
+"""On a CPU vLLM compiles with a C++ compiler, which the image does not have."""
+
+
+def llm_config(args: WorkerArgs) -> dict[str, Any]:
+    """The keywords of `ray.serve.llm.LLMConfig`."""
+    return {
+        "model_loading_config": {"model_id": args.model_id, "model_source": args.source},
+        "engine_kwargs": engine_kwargs(args),
+        "accelerator_type": None,
+        "placement_group_config": {"bundles": bundles(args), "strategy": "PACK"},
+        "log_engine_metrics": False,
+    }
+
+
+def engine_kwargs(args: WorkerArgs) -> dict[str, Any]:
+    """vLLM's engine and front-end arguments; absent where vLLM's default is wanted."""
+    engine = args.engine
+    named = {
+        "max_model_len": engine.max_model_len,
+        "quantization": engine.quantization,
+        "revision": args.revision,
+        "tokenizer_revision": args.revision,
+    }
+    return {
+        **_FRONTEND,
+        **({} if args.accelerator else _CPU_DEFAULTS),
+        **{key: value for key, value in named.items() if value is not None},
+        "dtype": engine.dtype,
+        "tensor_parallel_size": engine.tensor_parallel_size,
+        "trust_remote_code": engine.trust_remote_code,
+        **engine.extra.model_dump(exclude_none=True),
+    }
+
+
+def bundles(args: WorkerArgs) -> list[dict[str, float]]:
+    """Ray's resources for one replica: on accelerators one bundle for each, the CPUs in the first; else one bundle."""
+    if args.accelerator is None:
+        return [{"CPU": args.cpus}]
+    count = args.engine.tensor_parallel_size
+    return [{"GPU": 1, "CPU": args.cpus} if index == 0 else {"GPU": 1} for index in range(count)]
+
+
+def engine_environment(args: WorkerArgs) -> dict[str, str]:
+    """What vLLM reads from the environment; on a CPU the threads of each of its processes, and its cache in GiB."""
+    if args.accelerator is not None:
+        return {}
+    threads = max(1, math.floor(args.cpus / args.engine.tensor_parallel_size))
+    cache = {} if args.kv_cache_gib is None else {"VLLM_CPU_KVCACHE_SPACE": str(args.kv_cache_gib)}
+    return {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind", **cache}
+
+
+def deployment_options(args: WorkerArgs) -> dict[str, Any]:
+    """The options of the Serve deployment that do not come from LiveArgs; a replica's actor is in its first bundle.
+
+    Health is asked every second, and a hung engine has 30; on scale-in a replica may finish what it has begun.
+    """
+    return {
+        "name": DEPLOYMENT,
+        "ray_actor_options": {"num_cpus": 0},
+        "placement_group_bundles": bundles(args),
+        "placement_group_strategy": "PACK",
+        "health_check_period_s": 1,
+        "health_check_timeout_s": 30,
+        "graceful_shutdown_timeout_s": _DRAIN_S,
+        "graceful_shutdown_wait_loop_s": 0.5,
+    }

@@ -1,0 +1,136 @@
+"""Cheap checks of a local model directory, before an engine is started for it: a named statement each.
+
+A check is a function `(directory) -> what is wrong, or None`; it reads headers, never the weights themselves.
+"""
+
+import json
+import struct
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+Check = Callable[[Path], str | None]
+
+_SHOWN: Final = 8
+_HEADER_LIMIT: Final = 100 * 1024 * 1024
+_TOKENIZERS: Final = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "tekken.json")
+
+
+def problem(source: str, named: str) -> str | None:
+    """What keeps the model at `source` from being served, in words that use its owner's name for it; None: nothing.
+
+    A source that is not an absolute path is a hub's org/name, which only the engine can check.
+    """
+    if not source.startswith("/"):
+        return None
+    found = next((wrong for check in CHECKS if (wrong := check(Path(source))) is not None), None)
+    return None if found is None else f"model source {named} {found}"
+
+
+def directory_is_missing(directory: Path) -> str | None:
+    """No such directory, or not readable."""
+    if not directory.is_dir():
+        return "is not a directory of the volume" if directory.exists() else "does not exist in the volume"
+    try:
+        next(directory.iterdir(), None)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None
+
+
+def config_is_missing(directory: Path) -> str | None:
+    """Every Hugging Face model has a config.json."""
+    if (directory / "config.json").is_file():
+        return None
+    return f"has no config.json (found: {_listing(directory)})"
+
+
+def config_is_unreadable(directory: Path) -> str | None:
+    """config.json must be a JSON object that names its architecture."""
+    config = _json(directory / "config.json")
+    if config is None:
+        return "has a config.json that is not a JSON object"
+    return None if config.get("architectures") else "has a config.json that names no architectures"
+
+
+def tokenizer_is_missing(directory: Path) -> str | None:
+    """vLLM tokenizes on the server."""
+    if any((directory / name).is_file() for name in _TOKENIZERS):
+        return None
+    return f"has no tokenizer (found: {_listing(directory)})"
+
+
+def weights_are_missing(directory: Path) -> str | None:
+    """Weights are served from safetensors."""
+    if any(directory.glob("*.safetensors")):
+        return None
+    return f"has no weights as *.safetensors (found: {_listing(directory)})"
+
+
+def shards_are_missing(directory: Path) -> str | None:
+    """All files that the weights' index names."""
+    index = directory / "model.safetensors.index.json"
+    if not index.is_file():
+        return None
+    names = (_json(index) or {}).get("weight_map")
+    if not isinstance(names, dict):
+        return "has a model.safetensors.index.json without a weight_map"
+    missing = sorted({str(name) for name in names.values() if not (directory / str(name)).is_file()})
+    return f"lacks {len(missing)} file(s) of its index: {_listed(missing)}" if missing else None
+
+
+def weights_are_cut_short(directory: Path) -> str | None:
+    """Each safetensors file has a sound header and as many bytes as that says."""
+    for file in sorted(directory.glob("*.safetensors")):
+        wrong = _safetensors_problem(file)
+        if wrong is not None:
+            return f"has a corrupt {file.name}: {wrong}"
+    return None
+
+
+CHECKS: Final[Sequence[Check]] = (
+    directory_is_missing,
+    config_is_missing,
+    config_is_unreadable,
+    tokenizer_is_missing,
+    weights_are_missing,
+    shards_are_missing,
+    weights_are_cut_short,
+)
+
+
+def _safetensors_problem(path: Path) -> str | None:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(8)
+            if len(head) < 8:
+                return f"{size} bytes are no safetensors file"
+            length = struct.unpack("<Q", head)[0]
+            if length > min(_HEADER_LIMIT, size - 8):
+                return "its header is not one of a safetensors file"
+            header = json.loads(file.read(length))
+            end = max((int(t["data_offsets"][1]) for name, t in header.items() if name != "__metadata__"), default=0)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return "its header is not one of a safetensors file"
+    wanted = 8 + length + end
+    return None if size == wanted else f"{size} bytes where its header says {wanted}"
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _listing(directory: Path) -> str:
+    return _listed(sorted(entry.name for entry in directory.iterdir())) or "nothing"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
