@@ -1,0 +1,1 @@
+"""HAProxy and the agent beside it: keys, routes and errors in front of the models."""

@@ -1,0 +1,42 @@
+"""Which models a key may see, in the shapes of OpenAI's /v1/models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmservice_gateway.desired import opens
+from llmservice_gateway.objects import Key, Service
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What is served, by `<namespace>/<name>`, and the keys by id: for the lists that maps cannot give."""
+
+    services: Mapping[str, Service] = field(default_factory=dict)
+    keys: Mapping[str, Key] = field(default_factory=dict)
+
+    def of_key(self, key_id: str) -> list[dict[str, Any]]:
+        """The models that a key opens, those that answer now; empty for an unknown key."""
+        key = self.keys.get(key_id)
+        if key is None:
+            return []
+        found: dict[str, dict[str, Any]] = {}
+        for service in sorted(self.services.values(), key=lambda each: (each.created, each.route)):
+            if service.address is not None and service.namespace == key.namespace:
+                visible = opens(key, service)
+                for model in _models(service):
+                    # A name belongs to the oldest service that bears it, also where the key does not open that one.
+                    found.setdefault(model["id"], model if visible else {})
+        return [model for model in found.values() if model]
+
+    def of_route(self, route: str) -> list[dict[str, Any]]:
+        """The models of one service; empty where it is unknown or nothing answers."""
+        service = self.services.get(route)
+        return _models(service) if service is not None and service.address is not None else []
+
+
+def _models(service: Service) -> list[dict[str, Any]]:
+    return [
+        {"id": model, "object": "model", "created": service.created, "owned_by": service.namespace}
+        for model in service.models
+    ]

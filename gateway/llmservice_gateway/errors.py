@@ -1,0 +1,112 @@
+"""Every error that the gateway itself says, in one table and in OpenAI's shape."""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+INVALID: Final = "invalid_request_error"
+SERVER: Final = "server_error"
+MODEL: Final = "{model}"
+"""Stands in a message for the model that the client named; whoever renders the error puts it in, escaped."""
+URL: Final = "{url}"
+"""Stands in a message for the method and path that the client asked for."""
+
+
+@dataclass(frozen=True)
+class ApiError:
+    """One error. `code` and `type` are part of the interface: clients compare them; `message` is for people."""
+
+    status: int
+    code: str
+    message: str
+    type: str = INVALID
+    param: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def body(self, **values: str) -> str:
+        """The JSON text; `values` (JSON-escaped already) take the places of `{model}` and `{url}`."""
+        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        text = json.dumps({"error": error}, ensure_ascii=False)
+        for name, value in values.items():
+            text = text.replace("{" + name + "}", value)
+        return text
+
+
+def escaped(text: str) -> str:
+    """Text as it stands inside a JSON string."""
+    return json.dumps(text)[1:-1]
+
+
+BAD_REQUEST: Final = ApiError(400, "bad_request", "The request is not well-formed HTTP.")
+BAD_HOST: Final = ApiError(400, "bad_host", "The Host header must be one plain host name, with or without a port.")
+TWO_AUTHORIZATIONS: Final = ApiError(400, "bad_request", "Send one Authorization header, not several.")
+BAD_TRANSFER_ENCODING: Final = ApiError(400, "bad_request", "Transfer-Encoding needs HTTP/1.1.")
+BODY_NOT_JSON: Final = ApiError(400, "invalid_json", "The body must be a JSON object.")
+MODEL_MISSING: Final = ApiError(
+    400,
+    "missing_required_parameter",
+    "The gateway found no string `model` at the top of the JSON body. Put it there, or call /<namespace>/<name>/v1.",
+    param="model",
+)
+MODEL_TWICE: Final = ApiError(400, "invalid_json", "The body names `model` more than once.", param="model")
+INVALID_API_KEY: Final = ApiError(
+    401,
+    "invalid_api_key",
+    "No valid API key was provided. Send `Authorization: Bearer <key>` with a key that is neither revoked nor expired.",
+    headers=(("www-authenticate", "Bearer"),),
+)
+MODEL_NOT_FOUND: Final = ApiError(
+    404,
+    "model_not_found",
+    f"The model `{MODEL}` does not exist or you do not have access to it.",
+    param="model",
+)
+UNKNOWN_URL: Final = ApiError(404, "unknown_url", f"Unknown request URL: {URL}.")
+METHOD_NOT_ALLOWED: Final = ApiError(405, "method_not_allowed", f"This URL does not take that method: {URL}.")
+REQUEST_TIMEOUT: Final = ApiError(408, "request_timeout", "The request did not arrive in time.")
+BODY_TOO_LARGE: Final = ApiError(413, "request_too_large", "The body is larger than {limit} bytes.")
+BODY_TOO_LARGE_SHARED: Final = ApiError(
+    413,
+    "request_too_large",
+    "The body is larger than {limit} bytes, the most that this URL takes. "
+    "Call /<namespace>/<name>/v1 of the model, which takes {large} bytes.",
+)
+BODY_TOO_LARGE_CHUNKED: Final = ApiError(
+    413, "request_too_large", "A body of more than {limit} bytes must be sent with Content-Length, not in chunks."
+)
+CONTENT_ENCODING: Final = ApiError(415, "unsupported_content_encoding", "Send the body without Content-Encoding.")
+HEADERS_TOO_LARGE: Final = ApiError(431, "headers_too_large", "The headers are too many or too large.")
+RATE_LIMIT: Final = ApiError(
+    429, "rate_limit_exceeded", "Too many requests.", type="requests", headers=(("retry-after", "1"),)
+)
+INTERNAL: Final = ApiError(500, "internal_error", "The gateway failed on this request.", type=SERVER)
+BAD_GATEWAY: Final = ApiError(502, "bad_gateway", "The model broke off before it answered.", type=SERVER)
+UNAVAILABLE: Final = ApiError(
+    503, "service_unavailable", "The model cannot be reached now.", type=SERVER, headers=(("retry-after", "2"),)
+)
+NOT_SYNCED: Final = ApiError(
+    503, "service_unavailable", "The gateway is starting.", type=SERVER, headers=(("retry-after", "1"),)
+)
+MODEL_NOT_READY: Final = ApiError(
+    503,
+    "model_not_ready",
+    "The model is known, but nothing serves it yet.",
+    type=SERVER,
+    headers=(("retry-after", "10"),),
+)
+GATEWAY_TIMEOUT: Final = ApiError(504, "gateway_timeout", "The model did not answer in time.", type=SERVER)
+
+SAID_BY_HAPROXY: Final = (
+    BAD_REQUEST,
+    INVALID_API_KEY,
+    UNKNOWN_URL,
+    METHOD_NOT_ALLOWED,
+    REQUEST_TIMEOUT,
+    BODY_TOO_LARGE,
+    RATE_LIMIT,
+    INTERNAL,
+    BAD_GATEWAY,
+    UNAVAILABLE,
+    GATEWAY_TIMEOUT,
+)
+"""What HAProxy answers by itself when a request or a server fails: one error per status."""

@@ -1,0 +1,96 @@
+"""A gateway pod's one process tree: HAProxy, the agent beside it, and how they end together."""
+
+import asyncio
+import dataclasses
+import logging
+import resource
+from contextlib import AsyncExitStack
+from typing import Final
+
+from aiohttp import web
+
+from llmservice_gateway import child
+from llmservice_gateway.agent import Agent
+from llmservice_gateway.inner import health_app, models_app
+from llmservice_gateway.metrics import Metrics
+from llmservice_gateway.pepper import Pepper
+from llmservice_gateway.settings import Settings
+
+_LOG: Final = logging.getLogger(__name__)
+_SPARE_FILES: Final = 200
+
+
+class Gateway:
+    """Runs HAProxy and an agent until told to stop, or until one of them ends."""
+
+    def __init__(self, settings: Settings, pepper: Pepper, agent: Agent, metrics: Metrics) -> None:
+        self._settings = settings
+        self._pepper = pepper
+        self._agent = agent
+        self._metrics = metrics
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begins to drain: not ready at once, no new connections after drain_delay, then the end."""
+        self._stopping.set()
+
+    async def run(self) -> int:
+        """The exit status: 0 after a drain, 1 where HAProxy or the agent ended by itself."""
+        async with AsyncExitStack() as servers:
+            for app, address, port in (
+                (models_app(self._agent), "127.0.0.1", self._settings.inner_port),
+                (self._health(), self._settings.address, self._settings.agent_port),
+            ):
+                servers.push_async_callback((await _serve(app, address, port)).cleanup)
+            return await self._supervise(await child.start(self._settings, self._pepper))
+
+    async def _supervise(self, haproxy: child.HAProxy) -> int:
+        agent = asyncio.create_task(self._agent.run())
+        ended = asyncio.create_task(haproxy.ended())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({agent, ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                _LOG.error("%s ended by itself", "HAProxy" if ended.done() else f"the agent ({_failure(agent)})")
+                return 1
+            await self._drain(haproxy, ended)
+            return 0
+        finally:
+            haproxy.stop()
+            await ended
+            for task in (agent, stopping):
+                task.cancel()
+            await asyncio.gather(agent, stopping, return_exceptions=True)
+
+    def _health(self) -> web.Application:
+        return health_app(self._agent, self._metrics, lambda: not self._stopping.is_set())
+
+    async def _drain(self, haproxy: child.HAProxy, ended: "asyncio.Task[int]") -> None:
+        _LOG.info("draining")
+        await asyncio.wait({ended}, timeout=self._settings.drain_delay)
+        haproxy.drain()
+        await asyncio.wait({ended}, timeout=self._settings.drain_timeout + 5)
+
+
+def within_open_files(settings: Settings) -> Settings:
+    """The settings with as many connections as the hard limit of open files allows; HAProxy refuses more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = (hard - _SPARE_FILES) // 2
+    if hard == resource.RLIM_INFINITY or settings.max_connections <= most:
+        return settings
+    _LOG.warning("the limit of %d open files allows %d connections, not %d", hard, most, settings.max_connections)
+    return dataclasses.replace(settings, max_connections=most)
+
+
+async def _serve(app: web.Application, address: str, port: int) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, address, port).start()
+    return runner
+
+
+def _failure(task: "asyncio.Task[None]") -> str:
+    error = task.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return repr(error)

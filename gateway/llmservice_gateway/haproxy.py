@@ -1,0 +1,112 @@
+"""haproxy.cfg as a pure function of the settings; nothing of a model or key stands in it."""
+
+import ipaddress
+from importlib import resources
+from string import Template
+from typing import Final
+
+from llmservice_gateway import errors
+from llmservice_gateway.desired import LISTED, NAMES
+from llmservice_gateway.endpoints import MODELS, POSTS
+from llmservice_gateway.errors import ApiError
+from llmservice_gateway.settings import Settings
+
+PEPPER_VARIABLE: Final = "LLMSERVICE_PEPPER_BASE64"
+"""Variable of HAProxy's environment that holds the pepper: neither a file nor the command line shows it."""
+
+_NOBODY: Final = f"{'0' * 64}|0|{LISTED}|{LISTED}"
+"""Entry for an unknown key id: expired, and a digest that no key has."""
+
+_STRING: Final = r'"(?:[^"\\]|\\.)*+"'
+_PLAIN: Final = r'[^{}\[\]"]++'
+_VALUE: Final = (
+    rf"(?<value>\s*+(?:{_STRING}|\{{(?:{_PLAIN}|{_STRING}|(?&value))*+\}}"
+    rf'|\[(?:{_PLAIN}|{_STRING}|(?&value))*+\]|[^\s"{{}}\[\],:]++)\s*+)'
+)
+_MODEL: Final = r'\s*+"model"\s*+:'
+_OTHERS: Final = rf"(?:(?!{_MODEL})\s*+{_STRING}\s*+:(?&value),)*+"
+_MODEL_TWICE: Final = rf"^\s*+\{{{_OTHERS}{_MODEL}{_VALUE},{_OTHERS}{_MODEL}"
+"""A JSON object with `model` twice at its top; possessive throughout, so that no body makes it backtrack."""
+
+
+class _Config(Template):
+    delimiter = "@"
+    idpattern = r"(?!)"
+    braceidpattern = r"[A-Za-z_]+"
+
+
+def render(settings: Settings) -> str:
+    """The text of haproxy.cfg. HAProxy's environment must hold PEPPER_VARIABLE, and the map files must exist."""
+    template = resources.files("llmservice_gateway").joinpath("haproxy.cfg").read_text(encoding="utf-8")
+    return _Config(template).substitute(
+        _numbers(settings),
+        socket=settings.socket,
+        pepper_variable=PEPPER_VARIABLE,
+        public_bind=_bind(settings.address, settings.public_port),
+        metrics_bind=_bind(settings.address, settings.metrics_port),
+        posts=" ".join(POSTS),
+        models=MODELS,
+        nobody=_NOBODY,
+        model_twice=_MODEL_TWICE,
+        log_format=_log_format(),
+        http_errors="\n".join(_http_error(each, settings) for each in errors.SAID_BY_HAPROXY),
+        **{f"map_{name}": str(settings.maps / f"{name}.map") for name in NAMES},
+        **_returns(settings),
+    )
+
+
+def _numbers(settings: Settings) -> dict[str, int]:
+    names = (
+        "threads", "max_connections", "buffer_size", "large_body", "small_body", "inner_port",
+        "header_timeout", "body_timeout", "client_timeout", "connect_timeout", "server_timeout", "drain_timeout",
+    )  # fmt: skip
+    return {name: getattr(settings, name) for name in names} | {"small_body_and_one": settings.small_body + 1}
+
+
+def _bind(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ipaddress.ip_address(address).version == 6 else f"{address}:{port}"
+
+
+def _returns(settings: Settings) -> dict[str, str]:
+    found = {name: _return(value, settings) for name, value in vars(errors).items() if isinstance(value, ApiError)}
+    for method in ("GET", "POST"):
+        found[f"METHOD_NOT_ALLOWED_{method}"] = f"{found['METHOD_NOT_ALLOWED']} hdr allow {method}"
+    return found
+
+
+def _return(error: ApiError, settings: Settings) -> str:
+    return f"return status {error.status} {_answer(error, settings)}"
+
+
+def _http_error(error: ApiError, settings: Settings) -> str:
+    return f"  http-error status {error.status} {_answer(error, settings)}"
+
+
+def _answer(error: ApiError, settings: Settings) -> str:
+    """The arguments that `return` and `http-error` share."""
+    body = _literal(error.body(limit=str(_limit(error, settings)), large=str(settings.large_body)))
+    body = body.replace("{model}", "%[var(txn.model),bytes(0,128),json(utf8s)]")
+    body = body.replace("{url}", "%[var(txn.method),json(utf8s)] %[var(txn.path)]")
+    headers = "".join(f" hdr {name} {_quoted(_literal(value))}" for name, value in error.headers)
+    return f"content-type application/json lf-string {_quoted(body)}{headers}"
+
+
+def _limit(error: ApiError, settings: Settings) -> int:
+    return settings.large_body if error is errors.BODY_TOO_LARGE else settings.small_body
+
+
+def _literal(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _log_format() -> str:
+    """One JSON object a line: who, what, how long; no body, no query, no key, and no id of a key that was refused."""
+    return (
+        '{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","request_id":"%[var(txn.id)]","method":"%[var(txn.method),json(utf8s)]",'
+        '"path":"%[var(txn.path)]","route":"%[var(txn.route)]","key":"%[var(txn.key)]","status":%ST,'
+        '"bytes_in":%U,"bytes_out":%B,"ms":{"request":%TR,"connect":%Tc,"first_byte":%Tr,"total":%Ta},"end":"%ts"}'
+    )

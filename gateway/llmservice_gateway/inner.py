@@ -1,0 +1,62 @@
+"""What the agent answers over HTTP: /v1/models for HAProxy, and health and metrics for the cluster."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from llmservice_gateway import errors
+from llmservice_gateway.agent import Agent
+from llmservice_gateway.metrics import Metrics
+
+_KEY: Final = "x-llmservice-key-id"
+_ROUTE: Final = "x-llmservice-route"
+
+
+def models_app(agent: Agent) -> web.Application:
+    """For loopback only: it believes HAProxy's headers on who asks (`x-llmservice-key-id`, `x-llmservice-route`)."""
+
+    def visible(request: web.Request) -> list[dict[str, Any]]:
+        route = request.headers.get(_ROUTE)
+        return agent.catalog.of_route(route) if route else agent.catalog.of_key(request.headers.get(_KEY, ""))
+
+    async def every_model(request: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": visible(request)})
+
+    async def one_model(request: web.Request) -> web.Response:
+        wanted = request.match_info["id"]
+        for model in visible(request):
+            if model["id"] == wanted:
+                return web.json_response(model)
+        return _error(errors.MODEL_NOT_FOUND, model=wanted)
+
+    app = web.Application()
+    app.router.add_get("/v1/models", every_model)
+    app.router.add_get("/v1/models/{id:.*}", one_model)
+    return app
+
+
+def health_app(agent: Agent, metrics: Metrics, serving: Callable[[], bool]) -> web.Application:
+    """`/healthz`, `/readyz` (503 before the first synchronisation and while draining) and `/metrics`."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        ready = agent.ready and serving()
+        return web.Response(status=200 if ready else 503, text="ok\n" if ready else "not ready\n")
+
+    async def figures(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.text(), headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", figures)
+    return app
+
+
+def _error(error: errors.ApiError, model: str) -> web.Response:
+    body = error.body(model=errors.escaped(model[:128]))
+    headers = {"content-type": "application/json", **dict(error.headers)}
+    return web.Response(status=error.status, body=body.encode(), headers=headers)

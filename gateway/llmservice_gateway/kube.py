@@ -1,0 +1,128 @@
+"""The cluster as the source of objects: list, then watch, in one thread per kind. Only here is kubernetes imported.
+
+list ──> Listed ──> watch from its version ──> Put, Gone …
+ ^                     │ ends after `relist` seconds, at 410, or at any failure
+ └─ backoff if failed ─┘
+"""
+
+import asyncio
+import json
+import logging
+import random
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Final
+
+import urllib3
+from kubernetes import client, config
+
+from llmservice_api.names import GROUP, VERSION
+from llmservice_gateway.source import KINDS, Event, Gone, Kind, Listed, Put
+
+_LOG: Final = logging.getLogger(__name__)
+_PAGE: Final = 500
+_CONNECT: Final = 5.0
+_SILENCE: Final = 90.0
+"""Seconds without a byte after which a watch counts as dead; the apiserver sends a bookmark about every 60."""
+_BACKOFF: Final = (0.2, 10.0)
+
+_EVENTS: Final[Mapping[str, Callable[[Kind, Any], Event]]] = {"ADDED": Put, "MODIFIED": Put, "DELETED": Gone}
+
+Deliver = Callable[[Event], None]
+
+
+class WatchLost(Exception):
+    """The watch cannot go on from where it is; a new list is needed."""
+
+
+class KubernetesSource:
+    """Lists and watches in all namespaces, for ever. `relist` is seconds between lists; `failed` counts failures."""
+
+    def __init__(self, relist: int, failed: Callable[[], None]) -> None:
+        try:
+            config.load_incluster_config()
+        except config.ConfigException:
+            config.load_kube_config()
+        self._api = client.CustomObjectsApi()
+        self._relist = relist
+        self._failed = failed
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What happened, in order per kind; never ends."""
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        stop = threading.Event()
+
+        def deliver(event: Event) -> None:
+            if not stop.is_set():
+                loop.call_soon_threadsafe(queue.put_nowait, event)
+
+        for kind in KINDS:
+            threading.Thread(target=self._follow, args=(kind, deliver, stop), name=kind, daemon=True).start()
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            stop.set()
+
+    def _follow(self, kind: Kind, deliver: Deliver, stop: threading.Event) -> None:
+        low, high = _BACKOFF
+        delay = low
+        while not stop.is_set():
+            try:
+                version = self._list(kind, deliver)
+                delay = low
+                self._watch(kind, version, deliver)
+            except (client.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError, WatchLost) as error:
+                self._failed()
+                _LOG.warning("watching %s: %s; trying again in %.1f s", kind, _one_line(error), delay)
+                stop.wait(delay * random.uniform(0.5, 1.0))
+                delay = min(delay * 2, high)
+
+    def _list(self, kind: Kind, deliver: Deliver) -> str:
+        objects: list[Any] = []
+        token: str | None = None
+        while True:
+            extra = {"_continue": token} if token else {}
+            page = json.loads(self._get(kind, limit=_PAGE, _request_timeout=(_CONNECT, 30.0), **extra).data)
+            objects.extend(page["items"])
+            token = page["metadata"].get("continue")
+            if not token:
+                deliver(Listed(kind, objects))
+                return str(page["metadata"]["resourceVersion"])
+
+    def _watch(self, kind: Kind, version: str, deliver: Deliver) -> None:
+        response = self._get(
+            kind,
+            watch=True,
+            resource_version=version,
+            allow_watch_bookmarks=True,
+            timeout_seconds=self._relist,
+            _request_timeout=(_CONNECT, _SILENCE),
+        )
+        try:
+            for line in _lines(response):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise WatchLost(event["object"].get("message", "no message"))
+                if event["type"] in _EVENTS:
+                    deliver(_EVENTS[event["type"]](kind, event["object"]))
+        finally:
+            response.release_conn()
+            response.close()
+
+    def _get(self, kind: Kind, **arguments: Any) -> Any:
+        return self._api.list_cluster_custom_object(GROUP, VERSION, kind, _preload_content=False, **arguments)
+
+
+def _lines(response: Any) -> Iterator[bytes]:
+    rest = b""
+    for chunk in response.stream(amt=None, decode_content=False):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in lines if line)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, client.ApiException):
+        return f"{error.status} {error.reason}"
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -1,0 +1,29 @@
+"""The agent's own figures, beside those of HAProxy's exporter."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+
+class Metrics:
+    """One registry per agent."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.routes = Gauge(
+            "llmservice_gateway_routes", "LLMServices that HAProxy routes to.", ["ready"], registry=self.registry
+        )
+        self.keys = Gauge("llmservice_gateway_keys", "API keys that HAProxy knows.", registry=self.registry)
+        self.synced = Gauge(
+            "llmservice_gateway_last_sync_timestamp_seconds",
+            "When HAProxy's maps last agreed with the cluster.",
+            registry=self.registry,
+        )
+        self.changes = Counter(
+            "llmservice_gateway_map_changes", "Entries changed in HAProxy's maps.", ["map"], registry=self.registry
+        )
+        self.failures = Counter(
+            "llmservice_gateway_failures", "What failed and is tried again.", ["what"], registry=self.registry
+        )
+
+    def text(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        return generate_latest(self.registry)

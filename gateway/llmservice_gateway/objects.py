@@ -1,0 +1,146 @@
+"""What the gateway reads of an LLMService and of an APIKey; everything else in them is ignored.
+
+A field that is missing or malformed never raises: the object counts for less (no route, no key), so that
+one odd object harms no other.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+NEVER: Final = 2**53
+"""Expiry, in milliseconds, of a key that does not expire."""
+
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+_KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a model answers."""
+
+    ip: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Service:
+    """An LLMService as the gateway sees it. `created` is seconds since the epoch."""
+
+    namespace: str
+    name: str
+    created: int
+    models: tuple[str, ...]
+    address: Address | None
+    host: str | None
+    open: bool
+
+    @property
+    def route(self) -> str:
+        """`<namespace>/<name>`, which is also how its URL begins."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Key:
+    """An APIKey that was issued. `expires` is milliseconds since the epoch, NEVER without an expiry."""
+
+    namespace: str
+    name: str
+    created: int
+    id: str
+    digest: str
+    models: tuple[str, ...]
+    expires: int
+
+
+def service(raw: Mapping[str, Any]) -> Service | None:
+    """The LLMService, or None where it is going or has no usable name."""
+    metadata, spec = _mapping(raw, "metadata"), _mapping(raw, "spec")
+    namespace, name = metadata.get("namespace"), metadata.get("name")
+    if metadata.get("deletionTimestamp") or not _fits(_LABEL, namespace) or not _fits(_LABEL, name):
+        return None
+    model = _mapping(spec, "model")
+    host = _mapping(spec, "endpoint").get("host")
+    names = [str(model.get("name") or name), *_strings(model, "aliases")]
+    return Service(
+        namespace=str(namespace),
+        name=str(name),
+        created=_seconds(metadata),
+        models=tuple(dict.fromkeys(each for each in names if _fits(_MODEL, each))),
+        address=address(_mapping(raw, "status").get("address")),
+        host=host if _fits(_SUBDOMAIN, host) else None,
+        open=_mapping(spec, "access").get("mode") == "Open",
+    )
+
+
+def key(raw: Mapping[str, Any]) -> Key | None:
+    """The APIKey, or None where it is going, was not issued yet, or has an expiry that says no instant."""
+    metadata, status = _mapping(raw, "metadata"), _mapping(raw, "status")
+    namespace, name = metadata.get("namespace"), metadata.get("name")
+    spec = _mapping(raw, "spec")
+    usable = _fits(_LABEL, namespace) and _fits(_KEY_ID, status.get("id")) and _fits(_DIGEST, status.get("digest"))
+    expires = _milliseconds(spec.get("expiresAt"))
+    if metadata.get("deletionTimestamp") or not usable or expires is None:
+        return None
+    return Key(
+        namespace=str(namespace),
+        name=str(name),
+        created=_seconds(metadata),
+        id=status["id"],
+        digest=status["digest"],
+        models=tuple(_strings(spec, "models")) if "models" in spec else ("*",),
+        expires=expires,
+    )
+
+
+def address(text: object) -> Address | None:
+    """`<ip>:<port>` (an IPv6 address in brackets), or None where the text is none."""
+    if not isinstance(text, str):
+        return None
+    ip, _, port = text.rpartition(":")
+    try:
+        parsed = ipaddress.ip_address(ip.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        return None
+    return Address(str(parsed), int(port))
+
+
+def _milliseconds(instant: object) -> int | None:
+    if instant is None:
+        return NEVER
+    try:
+        moment = datetime.fromisoformat(str(instant))
+    except ValueError:
+        return None
+    return int(moment.timestamp() * 1000) if moment.tzinfo is not None else None
+
+
+def _seconds(metadata: Mapping[str, Any]) -> int:
+    try:
+        moment = datetime.fromisoformat(str(metadata.get("creationTimestamp")))
+    except ValueError:
+        return 0
+    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
+
+
+def _mapping(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = raw.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _strings(raw: Mapping[str, Any], name: str) -> list[str]:
+    value = raw.get(name)
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _fits(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None

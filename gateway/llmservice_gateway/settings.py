@@ -1,0 +1,90 @@
+"""What a deployment can set, read from LLMSERVICE_GATEWAY_* once at start."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+PREFIX: Final = "LLMSERVICE_GATEWAY_"
+
+
+class SettingsError(Exception):
+    """A variable that cannot be used; the message names it and says what is expected."""
+
+
+def _number(default: int, low: int, high: int) -> Any:
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one gateway pod; LLMSERVICE_GATEWAY_<FIELD NAME IN CAPITALS> sets a field.
+
+    Sizes are bytes, times are whole seconds.
+    """
+
+    address: str = "0.0.0.0"
+    public_port: int = _number(8080, 1, 65535)
+    metrics_port: int = _number(8404, 1, 65535)
+    agent_port: int = _number(8405, 1, 65535)
+    inner_port: int = _number(8406, 1, 65535)
+    threads: int = _number(2, 1, 64)
+    max_connections: int = _number(4000, 10, 1_000_000)
+    buffer_size: int = _number(65536, 49152, 1048576)
+    large_body: int = _number(8 * 1024 * 1024, 65536, 1024**3)
+    header_timeout: int = _number(10, 1, 600)
+    body_timeout: int = _number(30, 1, 600)
+    client_timeout: int = _number(60, 1, 3600)
+    connect_timeout: int = _number(3, 1, 60)
+    server_timeout: int = _number(600, 1, 86400)
+    drain_delay: int = _number(5, 0, 600)
+    drain_timeout: int = _number(600, 1, 86400)
+    relist_interval: int = _number(300, 10, 86400)
+    resync_interval: int = _number(60, 1, 86400)
+    run_directory: Path = Path("/run/haproxy")
+    pepper_file: Path = Path("/etc/llmservice/pepper/pepper")
+    haproxy: str = "haproxy"
+
+    @property
+    def small_body(self) -> int:
+        """Largest body, in bytes, of which the gateway reads the model: it shares the buffer with the headers."""
+        return self.buffer_size - 24 * 1024
+
+    @property
+    def socket(self) -> Path:
+        """HAProxy's runtime socket."""
+        return self.run_directory / "haproxy.sock"
+
+    @property
+    def maps(self) -> Path:
+        """Directory of the (empty) files that give HAProxy's maps their names."""
+        return self.run_directory / "maps"
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Settings out of the environment; raises SettingsError for a bad value and for an unknown name."""
+    fields = {PREFIX + item.name.upper(): item for item in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, text in environment.items():
+        if not name.startswith(PREFIX):
+            continue
+        if name not in fields:
+            raise SettingsError(f"{name} is not a setting; there are {', '.join(sorted(fields))}")
+        values[fields[name].name] = _parsed(name, text, fields[name])
+    return Settings(**values)
+
+
+def _parsed(name: str, text: str, wanted: dataclasses.Field[Any]) -> Any:
+    if wanted.type is Path:
+        if not text.startswith("/"):
+            raise SettingsError(f"{name} must be an absolute path, not {text!r}")
+        return Path(text)
+    if wanted.type is str:
+        if not text or any(character.isspace() for character in text):
+            raise SettingsError(f"{name} must be one word, not {text!r}")
+        return text
+    low, high = wanted.metadata["low"], wanted.metadata["high"]
+    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {text!r}")
+    return int(text)

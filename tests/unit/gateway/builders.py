@@ -1,0 +1,46 @@
+"""Objects as the apiserver sends them, short enough for a table."""
+
+import base64
+from typing import Any
+
+from llmservice_gateway.pepper import Pepper
+
+PEPPER = Pepper(base64.b64encode(bytes(range(32))).decode())
+
+
+def secret_key(number: int, secret: str = "s" * 43) -> str:
+    """The text of a key with the id `number`."""
+    return f"llms_{number:016x}.{secret}"
+
+
+def llmservice(name: str, namespace: str = "team-a", created: str = "2026-01-01T00:00:00Z", **fields: Any) -> Any:
+    """An LLMService; `fields`: model, aliases, address, host, mode, deleted."""
+    model: dict[str, Any] = {"source": "hf://org/name"}
+    if "model" in fields:
+        model["name"] = fields["model"]
+    if "aliases" in fields:
+        model["aliases"] = fields["aliases"]
+    spec: dict[str, Any] = {"model": model, "fieldOfTomorrow": {"a": [1]}}
+    if "host" in fields:
+        spec["endpoint"] = {"host": fields["host"]}
+    if "mode" in fields:
+        spec["access"] = {"mode": fields["mode"]}
+    metadata = {"name": name, "namespace": namespace, "creationTimestamp": created}
+    if fields.get("deleted"):
+        metadata["deletionTimestamp"] = created
+    status = {"address": fields["address"]} if "address" in fields else {}
+    return {"metadata": metadata, "spec": spec, "status": status}
+
+
+def apikey(number: int, namespace: str = "team-a", created: str = "2026-01-01T00:00:00Z", **fields: Any) -> Any:
+    """An issued APIKey for `secret_key(number)`; `fields`: models, expires, key (its whole text), deleted."""
+    spec: dict[str, Any] = {}
+    if "models" in fields:
+        spec["models"] = fields["models"]
+    if "expires" in fields:
+        spec["expiresAt"] = fields["expires"]
+    metadata = {"name": f"key-{number}", "namespace": namespace, "creationTimestamp": created}
+    if fields.get("deleted"):
+        metadata["deletionTimestamp"] = created
+    digest = PEPPER.digest(fields.get("key", secret_key(number)))
+    return {"metadata": metadata, "spec": spec, "status": {"id": f"{number:016x}", "digest": digest}}
