@@ -31,7 +31,7 @@ class Containerd:
         return self.state / "containerd.toml"
 
     def serves(self) -> bool:
-        return self.socket.exists() and command.succeeds(self._ctr("version"))
+        return self.socket.exists() and command.succeeds(self.words("version"))
 
     def images(self) -> set[str]:
         """References that can be run."""
@@ -49,16 +49,16 @@ class Containerd:
     def purge_containers(self) -> None:
         """Remove every container that an ended cluster left."""
         for name in self.ctr("tasks", "ls", "-q").split():
-            command.succeeds(self._ctr("tasks", "kill", "-s", "SIGKILL", "-a", name))
-            command.succeeds(self._ctr("tasks", "delete", "-f", name))
+            command.succeeds(self.words("tasks", "kill", "-s", "SIGKILL", "-a", name))
+            command.succeeds(self.words("tasks", "delete", "-f", name))
         names = self.ctr("containers", "ls", "-q").split()
         if names:
             self.ctr("containers", "delete", *names)
 
     def ctr(self, *words: str) -> str:
-        return command.output(self._ctr(*words))
+        return command.output(self.words(*words))
 
-    def _ctr(self, *words: str) -> list[str]:
+    def words(self, *words: str) -> list[str]:
         return ["ctr", "--address", str(self.socket), "--namespace", NAMESPACE, *words]
 
     def config(self, sandbox_image: str) -> str:

@@ -1,0 +1,103 @@
+"""buildah without a daemon: a storage of our own in the cache, RUN steps in a chroot."""
+
+import configparser
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from hack.cluster import command
+from hack.cluster.cache import REPOSITORY, cache_root, state_root
+from hack.cluster.images.components import Component
+
+IGNORED = Path(__file__).with_name("ignored")
+HOST_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+BUILD_AUTHORITIES = "/run/host-authorities.crt"
+PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
+
+
+def words(*arguments: str | Path) -> list[str]:
+    """A buildah command line on our storage."""
+    storage = ["--root", cache_root() / "buildah", "--runroot", state_root() / "buildah", "--storage-driver", "overlay"]
+    return [str(word) for word in ("buildah", *storage, *arguments)]
+
+
+def has(reference: str) -> bool:
+    return command.succeeds(words("inspect", "--type", "image", reference))
+
+
+def build_words(component: Component, reference: str, base: str, mounts: Sequence[str] = ()) -> list[str]:
+    """The command that builds a component on `base`."""
+    arguments = [f"--build-arg={name}={value}" for name, value in {"BASE": base, **component.arguments}.items()]
+    return words(
+        "build",
+        "--isolation=chroot",
+        "--layers",
+        "--pull-never",
+        *arguments,
+        *(f"--volume={mount}" for mount in mounts),
+        f"--ignorefile={IGNORED}",
+        f"--file={component.dockerfile}",
+        f"--tag={reference}",
+        REPOSITORY,
+    )
+
+
+def build(component: Component, reference: str, base: str, log: Path) -> None:
+    """Build with this machine's certificate authorities and pip settings, of which none stays in the image."""
+    with _pip_settings() as mounts:
+        command.logged(build_words(component, reference, base, mounts), log)
+
+
+@contextlib.contextmanager
+def container(reference: str) -> Iterator[str]:
+    """A working container, removed at the end."""
+    name = f"llmservice-{secrets.token_hex(4)}"
+    command.output(words("from", "--pull-never", f"--name={name}", reference))
+    try:
+        yield name
+    finally:
+        command.output(words("rm", name))
+
+
+def run(reference: str, argv: Sequence[str], mounts: Mapping[Path, str], user: str | None = None) -> str:
+    """Standard output of a command inside the image; `mounts` is host folder → folder inside."""
+    volumes = [f"--volume={host}:{inside}" for host, inside in mounts.items()]
+    chosen = [f"--user={user}"] if user else []
+    with container(reference) as name:
+        return command.output(words("run", "--isolation=chroot", *volumes, *chosen, name, "--", *argv))
+
+
+def remove_others(repository: str, prefix: str, keep: str) -> None:
+    """Remove the older images of a component; their shared layers stay."""
+    listed = command.output(words("images", "--format", "{{.Name}}:{{.Tag}}", repository)).split()
+    for reference in listed:
+        if reference != keep and reference.startswith(f"{repository}:{prefix}"):
+            command.output(words("rmi", reference))
+
+
+@contextlib.contextmanager
+def _pip_settings() -> Iterator[list[str]]:
+    """Mounts for the build: authorities under a name that no package writes to, and a pip.conf that names them."""
+    if not HOST_AUTHORITIES.is_file():
+        yield []
+        return
+    folder = state_root() / f"build-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    config = configparser.ConfigParser(interpolation=None)
+    config["global"] = {"cert": BUILD_AUTHORITIES, **_from_environment(os.environ)}
+    file = folder / "pip.conf"
+    with file.open("w") as stream:
+        config.write(stream)
+    try:
+        yield [f"{HOST_AUTHORITIES}:{BUILD_AUTHORITIES}:ro", f"{file}:/etc/pip.conf:ro"]
+    finally:
+        file.unlink()
+        folder.rmdir()
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """pip's settings of this machine that make sense inside a build."""
+    names = {name: f"PIP_{name.replace('-', '_').upper()}" for name in PIP_SETTINGS}
+    return {name: environment[variable] for name, variable in names.items() if variable in environment}
