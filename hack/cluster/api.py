@@ -20,9 +20,14 @@ class Api:
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
 
+    @property
+    def server(self) -> str:
+        """The API's address."""
+        return str(self._config["clusters"][0]["cluster"]["server"])
+
     def get(self, path: str) -> Any | None:
         """The decoded answer of a GET; None while there is no answer, or none with status 200."""
-        target = urlsplit(self._config["clusters"][0]["cluster"]["server"])
+        target = urlsplit(self.server)
         connection = http.client.HTTPSConnection(target.hostname or "", target.port, timeout=5, context=self._context)
         try:
             connection.request("GET", path, headers={"Accept": "application/json"})

@@ -11,6 +11,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from hack.cluster.failure import ClusterError
+
+NAME = "llmservice-cluster"
 VALID = datetime.timedelta(days=365)
 
 
@@ -23,21 +26,19 @@ class Pair:
 
 
 class Authority:
-    """Signs client and serving certificates; everything lies in `folder`."""
+    """Signs client and serving certificates; everything lies in `folder`, the authority itself too."""
 
-    def __init__(self, folder: Path, name: str = "llmservice-cluster") -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = (
-            self._builder(self._name, self._key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(signs=True), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
         self.certificate = folder / "ca.crt"
-        self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+        if self.certificate.is_file():
+            self._key = _read_key(folder / "ca.key")
+        else:
+            self._key = ec.generate_private_key(ec.SECP256R1())
+            self._write_key("ca", self._key)
+            self.certificate.write_bytes(self._self_signed())
 
     def client(self, file: str, user: str, groups: Iterable[str] = ()) -> Pair:
         """A certificate that authenticates `user`, a member of `groups`."""
@@ -51,6 +52,15 @@ class Authority:
     def signing_key(self, file: str) -> Path:
         """A key without a certificate, for service account tokens."""
         return self._write_key(file, ec.generate_private_key(ec.SECP256R1()))
+
+    def _self_signed(self) -> bytes:
+        certificate = (
+            self._builder(self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(signs=True), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM)
 
     def _issue(
         self,
@@ -98,6 +108,13 @@ class Authority:
             )
         )
         return path
+
+
+def _read_key(file: Path) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ClusterError(f"{file} is not a key of this authority: run down, then up")
+    return key
 
 
 def _alternative(name: str) -> x509.GeneralName:

@@ -33,18 +33,27 @@ class Containerd:
     def serves(self) -> bool:
         return self.socket.exists() and command.succeeds(self.words("version"))
 
-    def images(self) -> set[str]:
-        """References that can be run."""
-        return set(self.ctr("images", "ls", "-q").split())
+    def images(self) -> dict[str, str]:
+        """Reference → digest of what can be run."""
+        lines = self.ctr("images", "ls").splitlines()[1:]
+        return {words[0]: words[2] for words in (line.split() for line in lines)}
+
+    def used_images(self) -> set[str]:
+        """References of which a container exists."""
+        lines = self.ctr("containers", "ls").splitlines()[1:]
+        return {line.split()[1] for line in lines}
 
     def load(self, archive: Path) -> None:
         """Import and unpack an OCI archive under the names it carries."""
         self.ctr("images", "import", str(archive))
 
     def remove_images(self, references: Iterable[str]) -> None:
-        chosen = list(references)
-        if chosen:
-            self.ctr("images", "rm", "--sync", *chosen)
+        """Remove images under all their names (the CRI plugin adds the digest as one)."""
+        names = self.images()
+        digests = {names[reference] for reference in references}
+        doomed = [name for name, digest in names.items() if digest in digests]
+        if doomed:
+            self.ctr("images", "rm", "--sync", *doomed)
 
     def purge_containers(self) -> None:
         """Remove every container that an ended cluster left."""

@@ -6,6 +6,8 @@
 Several run side by side. A folder whose owner has died is cleaned by the next start.
 """
 
+import contextlib
+import functools
 import json
 import os
 import secrets
@@ -64,6 +66,11 @@ class ControlPlane:
         self._ports = Ports()
         self.api = Api(self.layout.kubeconfig)
 
+    @functools.cached_property
+    def authority(self) -> Authority:
+        """Signs the certificates of this control plane; made by the first use."""
+        return Authority(self.layout.pki)
+
     @property
     def kubeconfig(self) -> Path:
         """The admin's kubeconfig."""
@@ -90,7 +97,7 @@ class ControlPlane:
 
     def user(self, name: str, groups: Iterable[str] = ()) -> Path:
         """The kubeconfig of a user known only from what RBAC grants to `name` and `groups`."""
-        return self._write_user(name.replace(":", "-"), name, groups)
+        return self._write_user(name.replace(":", "-"), name, groups, self.api.server)
 
     def start(self) -> Self:
         """Start everything and return when it serves."""
@@ -169,8 +176,7 @@ class ControlPlane:
         wait_until(holds, what, timeout=READY_SECONDS)
 
     def _identities(self, port: int) -> None:
-        self.authority = authority = Authority(self.layout.pki)
-        self._server = f"https://{self.settings.advertise}:{port}"
+        authority = self.authority
         authority.server("etcd", ["127.0.0.1"])
         authority.client("etcd-client", "kube-apiserver")
         authority.client("kubelet-client", "kube-apiserver")
@@ -178,12 +184,13 @@ class ControlPlane:
         authority.signing_key("service-accounts")
         if self.settings.audit:
             self.layout.audit_policy.write_text(json.dumps(arguments.audit_policy()))
+        server = f"https://{self.settings.advertise}:{port}"
         for file, (user, groups) in USERS.items():
-            self._write_user(file, user, groups)
+            self._write_user(file, user, groups, server)
 
-    def _write_user(self, file: str, user: str, groups: Iterable[str]) -> Path:
+    def _write_user(self, file: str, user: str, groups: Iterable[str], server: str) -> Path:
         pair = self.authority.client(f"user-{file}", user, groups)
-        config = kubeconfig.render(self._server, self.authority.certificate, user, pair)
+        config = kubeconfig.render(server, self.authority.certificate, user, pair)
         return kubeconfig.write(self.layout.user(file), config)
 
 
@@ -197,6 +204,8 @@ def remove(root: Path) -> None:
     if root.exists():
         process.stop_all(root)
         shutil.rmtree(root)
+        with contextlib.suppress(OSError):  # not empty while others run
+            root.parent.rmdir()
 
 
 def sweep() -> None:

@@ -52,6 +52,17 @@ def tables() -> list[str]:
     return [f"{item['table']['family']} {item['table']['name']}" for item in found if "table" in item]
 
 
+def chains() -> list[str]:
+    """Chains of CNI plugins and of the kubelet, as `<family> <table> <chain>`."""
+    found = json.loads(command.output(["nft", "--json", "list", "chains"]))["nftables"]
+    named = [item["chain"] for item in found if "chain" in item]
+    return [
+        f"{chain['family']} {chain['table']} {chain['name']}"
+        for chain in named
+        if chain["name"].startswith(CHAIN_MARKS) and chain["table"] != KUBE_PROXY_TABLE
+    ]
+
+
 def up(state: Path) -> None:
     """Write the CNI configuration, forward packets, translate addresses."""
     folder = state / "cni"

@@ -86,8 +86,7 @@ def _runtime() -> Containerd:
 
 
 def _older(runtime: Containerd, chosen: components.Component, keep: str) -> list[str]:
-    return [
-        found
-        for found in runtime.images()
-        if found != keep and found.startswith(f"{chosen.repository}:{chosen.prefix}")
-    ]
+    """Images of the component that no container needs any more."""
+    ours = f"{chosen.repository}:{chosen.prefix}"
+    used = runtime.used_images()
+    return [name for name in runtime.images() if name.startswith(ours) and name != keep and name not in used]
