@@ -1,0 +1,127 @@
+"""What e2e tests and benchmarks stand on: the cluster, the chart, a namespace with a model, clients."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import openai
+
+from hack import evidence, install
+from hack.cluster import full, machine
+from hack.cluster.api import Api
+from hack.cluster.failure import ClusterError
+from hack.cluster.poll import wait_until
+from hack.cluster.progress import Steps
+from hack.model import ensure_model
+
+Json = dict[str, Any]
+
+ROOM = "e2e"
+SERVICE = "smol"
+KEY = "tester"
+READY_SECONDS = 420.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """A cluster with llmservice installed. `base_url` is what the Ingress answers on."""
+
+    kubeconfig: Path
+    base_url: str
+    images: install.Images
+    keys: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def api(self) -> Api:
+        """Requests as admin."""
+        return Api(self.kubeconfig)
+
+    def client(self, room: str = ROOM, path: str | None = None, **options: Any) -> openai.OpenAI:
+        """The official client with the room's key; `path` None: the shared URL."""
+        where = f"{self.base_url}/{path}/v1" if path else f"{self.base_url}/v1"
+        return openai.OpenAI(base_url=where, api_key=self.keys[room], **{"timeout": 120, "max_retries": 0, **options})
+
+    def service(self, room: str, name: str) -> Json | None:
+        """An LLMService as it is now."""
+        return install.llmservice(self.kubeconfig, room, name)
+
+    def condition(self, room: str, name: str, kind: str) -> Json:
+        """A condition of its present generation; empty where there is none."""
+        return install.condition(self.service(room, name), kind)
+
+    def apply(self, room: str, *objects: Json) -> None:
+        """As a user applies."""
+        install.apply(self.kubeconfig, room, list(objects))
+
+
+@contextmanager
+def deployed(room: str = ROOM) -> Iterator[Site]:
+    """The site; a cluster that this started is taken down again."""
+    steps = Steps()
+    was_up = full.running()
+    try:
+        site = _deploy(steps)
+        make_room(site, room)
+        yield site
+    finally:
+        if not was_up:
+            full.down(steps)
+
+
+def _deploy(steps: Steps) -> Site:
+    kubeconfig = full.up(steps)
+    base_url = f"http://{machine.address()}"
+    images = install.load_images(steps)
+    with steps.step("install the chart"):
+        install.install(kubeconfig, images, base_url, steps=steps)
+    return Site(kubeconfig, base_url, images)
+
+
+def make_room(site: Site, room: str) -> None:
+    """A namespace with the model's volume, the pool `cpu` and a key."""
+    ensure_model()
+    install.make_room(site.kubeconfig, room)
+    site.apply(room, install.cpu_pool(site.images.worker), api_key(KEY))
+    site.keys[room] = install.issued_key(site.kubeconfig, room, KEY)["OPENAI_API_KEY"]
+
+
+def api_key(name: str, **spec: Any) -> Json:
+    """An APIKey."""
+    return {"apiVersion": "llmservice.io/v1alpha1", "kind": "APIKey", "metadata": {"name": name}, "spec": spec}
+
+
+def llmservice(name: str, source: str = "pvc://models/smollm2-135m", **spec: Any) -> Json:
+    """An LLMService on the pool `cpu`; `spec` is laid over the least that there must be."""
+    model = {"source": source, **spec.pop("model", {})}
+    engine = {"maxModelLen": 2048, "args": {"enforceEager": True}}
+    return {
+        "apiVersion": "llmservice.io/v1alpha1",
+        "kind": "LLMService",
+        "metadata": {"name": name},
+        "spec": {"model": model, "engine": engine, "placement": {"pools": ["cpu"]}, **spec},
+    }
+
+
+def ready_service(site: Site, room: str, name: str, **spec: Any) -> Json:
+    """Apply an LLMService and return it when it is Ready."""
+    wanted: Mapping[str, Any] = {"model": {"aliases": ["gpt-4o-mini"]}, "rollout": {"drain": "15s"}, **spec}
+    site.apply(room, llmservice(name, **wanted))
+    return wait_ready(site, room, name)
+
+
+def wait_ready(site: Site, room: str, name: str) -> Json:
+    """The LLMService when Ready speaks True of its present generation."""
+    try:
+        wait_until(
+            lambda: site.condition(room, name, "Ready").get("status") == "True",
+            f"LLMService {room}/{name} Ready",
+            timeout=READY_SECONDS,
+            interval=0.5,
+        )
+    except ClusterError as error:
+        raise ClusterError(str(error), evidence.of_service(site.kubeconfig, room, name)) from error
+    found = site.service(room, name)
+    assert found is not None
+    return found
