@@ -6,6 +6,9 @@ from typing import Final
 
 INVALID: Final = "invalid_request_error"
 SERVER: Final = "server_error"
+SMALL: Final = "{small}"
+LARGE: Final = "{large}"
+"""Stand in a message for the bytes that a body may have: on the shared URL, and on a model's own."""
 MODEL: Final = "{model}"
 """Stands in a message for the model that the client named; whoever renders the error puts it in, escaped."""
 URL: Final = "{url}"
@@ -24,7 +27,7 @@ class ApiError:
     headers: tuple[tuple[str, str], ...] = ()
 
     def body(self, **values: str) -> str:
-        """The JSON text; `values` (JSON-escaped already) take the places of `{model}` and `{url}`."""
+        """The JSON text; `values` (JSON-escaped already) take the places of `{model}`, `{url}`, `{small}`, `{large}`."""
         error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         text = json.dumps({"error": error}, ensure_ascii=False)
         for name, value in values.items():
@@ -64,15 +67,15 @@ MODEL_NOT_FOUND: Final = ApiError(
 UNKNOWN_URL: Final = ApiError(404, "unknown_url", f"Unknown request URL: {URL}.")
 METHOD_NOT_ALLOWED: Final = ApiError(405, "method_not_allowed", f"This URL does not take that method: {URL}.")
 REQUEST_TIMEOUT: Final = ApiError(408, "request_timeout", "The request did not arrive in time.")
-BODY_TOO_LARGE: Final = ApiError(413, "request_too_large", "The body is larger than {limit} bytes.")
+BODY_TOO_LARGE: Final = ApiError(413, "request_too_large", f"The body is larger than {LARGE} bytes.")
 BODY_TOO_LARGE_SHARED: Final = ApiError(
     413,
     "request_too_large",
-    "The body is larger than {limit} bytes, the most that this URL takes. "
-    "Call /<namespace>/<name>/v1 of the model, which takes {large} bytes.",
+    f"The body is larger than {SMALL} bytes, the most that this URL takes. "
+    f"Call /<namespace>/<name>/v1 of the model, which takes {LARGE} bytes.",
 )
 BODY_TOO_LARGE_CHUNKED: Final = ApiError(
-    413, "request_too_large", "A body of more than {limit} bytes must be sent with Content-Length, not in chunks."
+    413, "request_too_large", f"A body of more than {SMALL} bytes must be sent with Content-Length, not in chunks."
 )
 CONTENT_ENCODING: Final = ApiError(415, "unsupported_content_encoding", "Send the body without Content-Encoding.")
 HEADERS_TOO_LARGE: Final = ApiError(431, "headers_too_large", "The headers are too many or too large.")

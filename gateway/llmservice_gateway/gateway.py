@@ -11,7 +11,7 @@ from aiohttp import web
 
 from llmservice_gateway import child
 from llmservice_gateway.agent import Agent
-from llmservice_gateway.inner import health_app, models_app
+from llmservice_gateway.inner import health_app, inner_app
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.pepper import Pepper
 from llmservice_gateway.settings import Settings
@@ -38,7 +38,7 @@ class Gateway:
         """The exit status: 0 after a drain, 1 where HAProxy or the agent ended by itself."""
         async with AsyncExitStack() as servers:
             for app, address, port in (
-                (models_app(self._agent), "127.0.0.1", self._settings.inner_port),
+                (self._inner(), "127.0.0.1", self._settings.inner_port),
                 (self._health(), self._settings.address, self._settings.agent_port),
             ):
                 servers.push_async_callback((await _serve(app, address, port)).cleanup)
@@ -61,6 +61,9 @@ class Gateway:
             for task in (agent, stopping):
                 task.cancel()
             await asyncio.gather(agent, stopping, return_exceptions=True)
+
+    def _inner(self) -> web.Application:
+        return inner_app(self._agent, self._settings)
 
     def _health(self) -> web.Application:
         return health_app(self._agent, self._metrics, lambda: not self._stopping.is_set())

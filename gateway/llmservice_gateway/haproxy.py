@@ -57,7 +57,7 @@ def render(settings: Settings) -> str:
 
 def _numbers(settings: Settings) -> dict[str, int]:
     names = (
-        "threads", "max_connections", "buffer_size", "large_body", "small_body", "inner_port",
+        "threads", "max_connections", "buffer_size", "large_body", "small_body", "largest_read", "inner_port",
         "header_timeout", "body_timeout", "client_timeout", "connect_timeout", "server_timeout", "drain_timeout",
     )  # fmt: skip
     return {name: getattr(settings, name) for name in names} | {"small_body_and_one": settings.small_body + 1}
@@ -84,15 +84,11 @@ def _http_error(error: ApiError, settings: Settings) -> str:
 
 def _answer(error: ApiError, settings: Settings) -> str:
     """The arguments that `return` and `http-error` share."""
-    body = _literal(error.body(limit=str(_limit(error, settings)), large=str(settings.large_body)))
+    body = _literal(error.body(small=str(settings.small_body), large=str(settings.large_body)))
     body = body.replace("{model}", "%[var(txn.model),bytes(0,128),json(utf8s)]")
     body = body.replace("{url}", "%[var(txn.method),json(utf8s)] %[var(txn.path)]")
     headers = "".join(f" hdr {name} {_quoted(_literal(value))}" for name, value in error.headers)
     return f"content-type application/json lf-string {_quoted(body)}{headers}"
-
-
-def _limit(error: ApiError, settings: Settings) -> int:
-    return settings.large_body if error is errors.BODY_TOO_LARGE else settings.small_body
 
 
 def _literal(text: str) -> str:

@@ -8,13 +8,21 @@ from aiohttp import web
 from llmservice_gateway import errors
 from llmservice_gateway.agent import Agent
 from llmservice_gateway.metrics import Metrics
+from llmservice_gateway.settings import Settings
 
 _KEY: Final = "x-llmservice-key-id"
 _ROUTE: Final = "x-llmservice-route"
 
 
-def models_app(agent: Agent) -> web.Application:
-    """For loopback only: it believes HAProxy's headers on who asks (`x-llmservice-key-id`, `x-llmservice-route`)."""
+_REFUSALS: Final = {
+    "large": errors.BODY_TOO_LARGE,
+    "shared": errors.BODY_TOO_LARGE_SHARED,
+    "chunked": errors.BODY_TOO_LARGE_CHUNKED,
+}
+
+
+def inner_app(agent: Agent, settings: Settings) -> web.Application:
+    """For loopback only: it believes HAProxy on who asks (`x-llmservice-key-id`, `x-llmservice-route`)."""
 
     def visible(request: web.Request) -> list[dict[str, Any]]:
         route = request.headers.get(_ROUTE)
@@ -28,9 +36,19 @@ def models_app(agent: Agent) -> web.Application:
         for model in visible(request):
             if model["id"] == wanted:
                 return web.json_response(model)
-        return _error(errors.MODEL_NOT_FOUND, model=wanted)
+        return _error(errors.MODEL_NOT_FOUND, model=errors.escaped(wanted[:128]))
+
+    async def refused(request: web.Request) -> web.Response:
+        read = 0
+        async for chunk in request.content.iter_any():
+            read += len(chunk)
+            if read > settings.largest_read:
+                break
+        error = _REFUSALS[request.match_info["why"]]
+        return _error(error, small=str(settings.small_body), large=str(settings.large_body))
 
     app = web.Application()
+    app.router.add_post("/refused/{why:large|shared|chunked}", refused)
     app.router.add_get("/v1/models", every_model)
     app.router.add_get("/v1/models/{id:.*}", one_model)
     return app
@@ -56,7 +74,7 @@ def health_app(agent: Agent, metrics: Metrics, serving: Callable[[], bool]) -> w
     return app
 
 
-def _error(error: errors.ApiError, model: str) -> web.Response:
-    body = error.body(model=errors.escaped(model[:128]))
+def _error(error: errors.ApiError, **values: str) -> web.Response:
+    body = error.body(**values)
     headers = {"content-type": "application/json", **dict(error.headers)}
     return web.Response(status=error.status, body=body.encode(), headers=headers)

@@ -52,6 +52,11 @@ class Settings:
         return self.buffer_size - 24 * 1024
 
     @property
+    def largest_read(self) -> int:
+        """Most bytes of a refused body that are read, so that its sender, still writing, sees the answer."""
+        return 2 * self.large_body
+
+    @property
     def socket(self) -> Path:
         """HAProxy's runtime socket."""
         return self.run_directory / "haproxy.sock"

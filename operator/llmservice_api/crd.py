@@ -102,7 +102,7 @@ KINDS: Final = (
             Column("Ready", _condition("Ready", "status")),
             Column("Reason", _condition("Ready", "reason")),
             Column("Secret", ".status.secretName"),
-            Column("Expires", ".spec.expiresAt", "date"),
+            Column("Expires", ".spec.expiresAt"),
             _AGE,
         ),
     ),
