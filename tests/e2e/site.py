@@ -8,13 +8,12 @@ from typing import Any
 
 import openai
 
-from hack import evidence, install
+from hack import evidence, install, model
 from hack.cluster import full, machine
 from hack.cluster.api import Api
 from hack.cluster.failure import ClusterError
 from hack.cluster.poll import wait_until
 from hack.cluster.progress import Steps
-from hack.model import ensure_model
 
 Json = dict[str, Any]
 
@@ -81,8 +80,7 @@ def _deploy(steps: Steps) -> Site:
 
 def make_room(site: Site, room: str) -> None:
     """A namespace with the model's volume, the pool `cpu` and a key."""
-    ensure_model()
-    install.make_room(site.kubeconfig, room)
+    install.place_model(model.ensure(Steps()), install.make_room(site.kubeconfig, room))
     site.apply(room, install.cpu_pool(site.images.worker), api_key(KEY))
     site.keys[room] = install.issued_key(site.kubeconfig, room, KEY)["OPENAI_API_KEY"]
 
@@ -94,13 +92,13 @@ def api_key(name: str, **spec: Any) -> Json:
 
 def llmservice(name: str, source: str = "pvc://models/smollm2-135m", **spec: Any) -> Json:
     """An LLMService on the pool `cpu`; `spec` is laid over the least that there must be."""
-    model = {"source": source, **spec.pop("model", {})}
+    wanted = {"source": source, **spec.pop("model", {})}
     engine = {"maxModelLen": 2048, "args": {"enforceEager": True}}
     return {
         "apiVersion": "llmservice.io/v1alpha1",
         "kind": "LLMService",
         "metadata": {"name": name},
-        "spec": {"model": model, "engine": engine, "placement": {"pools": ["cpu"]}, **spec},
+        "spec": {"model": wanted, "engine": engine, "placement": {"pools": ["cpu"]}, **spec},
     }
 
 
