@@ -27,7 +27,7 @@ class ApiError:
     headers: tuple[tuple[str, str], ...] = ()
 
     def body(self, **values: str) -> str:
-        """The JSON text; `values` (JSON-escaped already) take the places of `{model}`, `{url}`, `{small}`, `{large}`."""
+        """The JSON text; `values` (JSON-escaped already) take the places of `{model}`, `{url}`, and so on."""
         error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         text = json.dumps({"error": error}, ensure_ascii=False)
         for name, value in values.items():

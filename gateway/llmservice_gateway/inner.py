@@ -1,9 +1,11 @@
 """What the agent answers over HTTP: /v1/models for HAProxy, and health and metrics for the cluster."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from llmservice_gateway import errors
 from llmservice_gateway.agent import Agent
@@ -14,6 +16,7 @@ _KEY: Final = "x-llmservice-key-id"
 _ROUTE: Final = "x-llmservice-route"
 
 
+_PATIENCE: Final = 0.3
 _REFUSALS: Final = {
     "large": errors.BODY_TOO_LARGE,
     "shared": errors.BODY_TOO_LARGE_SHARED,
@@ -39,11 +42,7 @@ def inner_app(agent: Agent, settings: Settings) -> web.Application:
         return _error(errors.MODEL_NOT_FOUND, model=errors.escaped(wanted[:128]))
 
     async def refused(request: web.Request) -> web.Response:
-        read = 0
-        async for chunk in request.content.iter_any():
-            read += len(chunk)
-            if read > settings.largest_read:
-                break
+        await _discard(request.content, settings.largest_read)
         error = _REFUSALS[request.match_info["why"]]
         return _error(error, small=str(settings.small_body), large=str(settings.large_body))
 
@@ -72,6 +71,17 @@ def health_app(agent: Agent, metrics: Metrics, serving: Callable[[], bool]) -> w
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", figures)
     return app
+
+
+async def _discard(content: StreamReader, most: int) -> None:
+    """Reads to the end, to `most` bytes, or until nothing comes (a client may wait for leave to send)."""
+    with contextlib.suppress(TimeoutError):
+        while most > 0:
+            async with asyncio.timeout(_PATIENCE):
+                chunk = await content.readany()
+            most -= len(chunk)
+            if not chunk:
+                return
 
 
 def _error(error: errors.ApiError, **values: str) -> web.Response:

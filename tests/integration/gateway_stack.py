@@ -47,7 +47,7 @@ class Upstream:
 
     @property
     def address(self) -> str:
-        """As an LLMService's status says it."""
+        """As an LLMService's status says it; it answers on 127.0.0.2, too."""
         return f"127.0.0.1:{self.port}"
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -174,7 +174,8 @@ async def _serving(upstream: Upstream) -> AsyncIterator[None]:
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     upstream.port = free_ports(1)[0]
-    await web.TCPSite(runner, "127.0.0.1", upstream.port).start()
+    for address in ("127.0.0.1", "127.0.0.2"):
+        await web.TCPSite(runner, address, upstream.port).start()
     try:
         yield
     finally:
@@ -184,7 +185,7 @@ async def _serving(upstream: Upstream) -> AsyncIterator[None]:
 async def eventually(true: Callable[[], bool], within: float = 10.0) -> None:
     """Waits until the condition holds."""
     async with asyncio.timeout(within):
-        while not true():
+        while not true():  # noqa: ASYNC110 - what it waits for is not ours to notify
             await asyncio.sleep(0.003)
 
 

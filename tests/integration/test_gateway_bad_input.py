@@ -1,0 +1,187 @@
+"""What only a hostile or broken client sends, on raw sockets where a client library would repair it."""
+
+import gzip
+import io
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.integration.gateway_stack import Stack, running
+from tests.unit.gateway.builders import apikey, llmservice, secret_key
+
+KEY = secret_key(1)
+SMALL = 65536 - 24 * 1024
+LARGE = 8 * 1024 * 1024
+HEAD = f"POST /v1/completions HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n".encode()
+HOST = b"Host: h\r\n"
+BODY = b'{"model": "llama"}'
+SIZED = b"Content-Length: 18\r\n\r\n" + BODY
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway() -> AsyncIterator[Stack]:
+    async with running() as stack:
+        await stack.put("llmservices", llmservice("llama", aliases=["a/b:c"], address=stack.upstream.address))
+        await stack.put("apikeys", apikey(1))
+        yield stack
+
+
+@pytest.fixture
+def stack(gateway: Stack) -> Stack:
+    gateway.upstream.seen.clear()
+    return gateway
+
+
+SHAPED = {
+    "two Authorization headers": (400, HEAD + HOST + b"Authorization: Bearer x\r\n" + SIZED),
+    "Host with a query": (400, HEAD + b"Host: a/?x=\r\n" + SIZED),
+    "Host with a fragment": (400, HEAD + b"Host: h/#\r\n" + SIZED),
+    "Host with a user": (400, HEAD + b"Host: a@b\r\n" + SIZED),
+    "empty Host": (400, HEAD + b"Host: \r\n" + SIZED),
+    "no Host": (400, HEAD + SIZED),
+    "chunks in HTTP/1.0": (400, HEAD.replace(b"1.1", b"1.0") + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    "101 headers": (431, HEAD + HOST + b"X: y\r\n" * 101 + SIZED),
+    "1,000 headers": (431, HEAD + HOST + b"".join(b"X-%d: y\r\n" % n for n in range(1000)) + SIZED),
+    "NUL in a header": (400, HEAD + HOST + b"X: \0\r\n" + SIZED),
+    "20 KiB of headers": (431, HEAD + HOST + b"X: " + b"y" * 20480 + b"\r\n" + SIZED),
+    "20 KiB key": (431, HEAD.replace(b"llms_", b"llms_" + b"0" * 20480) + HOST + SIZED),
+    "length over the limit": (413, HEAD + HOST + b"Content-Length: %d\r\n\r\n" % (LARGE + 1)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
+async def test_refused_in_openais_shape(stack: Stack, name: str) -> None:
+    status, data = SHAPED[name]
+    answer = await stack.raw(data, wait=1)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert set(json.loads(answer.partition(b"\r\n\r\n")[2])["error"]) == {"message", "type", "param", "code"}
+    assert b"x-request-id: req_" in answer
+    assert stack.upstream.seen == []
+
+
+UNPARSED = {
+    "no HTTP": b"hello\r\n\r\n",
+    "two lengths": HEAD + HOST + b"Content-Length: 3\r\n" + SIZED,
+    "negative length": HEAD + HOST + b"Content-Length: -1\r\n\r\n",
+    "signed length": HEAD + HOST + b"Content-Length: +18\r\n\r\n" + BODY,
+    "space before the colon": HEAD + HOST + b"Content-Length : 18\r\n\r\n" + BODY,
+    "xchunked": HEAD + HOST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "two encodings": HEAD + HOST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    "bad chunk": HEAD + HOST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "two Hosts": HEAD + HOST + b"Host: i\r\n" + SIZED,
+    "another host in the URL": HEAD.replace(b"/v1", b"http://a/v1") + HOST + SIZED,
+    "bare CR": HEAD + HOST + b"X: a\rb\r\n" + SIZED,
+    "bytes over 127 in the URL": HEAD.replace(b"completions", b"\xff") + HOST + SIZED,
+    "64 KiB key": HEAD.replace(b"llms_", b"llms_" + b"0" * 65536) + HOST + SIZED,
+    "length of 10^30": HEAD + HOST + b"Content-Length: 1" + b"0" * 30 + b"\r\n\r\n",
+    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", UNPARSED)
+async def test_refused_by_the_parser(stack: Stack, name: str) -> None:
+    answer = await stack.raw(UNPARSED[name])
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert stack.upstream.seen == []
+
+
+async def test_both_lengths_cannot_smuggle(stack: Stack) -> None:
+    """HAProxy drops Content-Length, as RFC 9112 allows, and closes: what follows is never a second request."""
+    inner = b"POST /team-a/llama/v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
+    data = (
+        HEAD + HOST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n12\r\n" + BODY + b"\r\n0\r\n\r\n" + inner
+    )
+    answer = await stack.raw(data)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert len(stack.upstream.seen) <= 1
+
+
+BODIES = {
+    "empty": (b"", "invalid_json"),
+    "not JSON": (b"hello", "invalid_json"),
+    "array": (b'["model"]', "invalid_json"),
+    "no model": (b'{"a": 1}', "missing_required_parameter"),
+    "nested model only": (b'{"a": {"model": "llama"}}', "missing_required_parameter"),
+    "model null": (b'{"model": null}', "missing_required_parameter"),
+    "model an object": (b'{"model": {"a": "llama"}}', "missing_required_parameter"),
+    "cut off": (b'{"mod', "missing_required_parameter"),
+    "depth 100,000": (b'{"a": ' + b"[" * 19000 + b"]" * 19000 + b', "model": "llama"}', "missing_required_parameter"),
+    "model twice": (b'{"model": "llama", "b": [{}, "]"], "model": "x"}', "invalid_json"),
+    "model twice, at once": (b'{"model":"llama","model":"llama"}', "invalid_json"),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_a_body_without_one_model_is_a_400(stack: Stack, name: str) -> None:
+    body, code = BODIES[name]
+    answer = await stack.ask("POST", "/v1/completions", data=body, headers={"Authorization": f"Bearer {KEY}"})
+    assert (answer.status, answer.error["code"]) == (400, code)
+    assert stack.upstream.seen == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages": [{"model": "x", "content": "\\"model\\": \\"y\\""}], "model": "llama"}',
+        b' \n\t{"tools": {"properties": {"model": {"type": "string"}}}, "model" : "llama", "b": {"model": [1]}}',
+        b'{"model": "a/b:c"}',
+        b'{"model": "a\\/b:c"}',
+        b'{"model": "\\u006clama"}',
+        b'{"messages": "\xff\xfe\xed\xa0\x80", "model": "llama"}',
+        b'{"messages": "' + "中".encode() * 12000 + b'", "model": "llama"}',
+    ],
+)
+async def test_the_model_is_found_where_clients_put_it(stack: Stack, body: bytes) -> None:
+    answer = await stack.ask("POST", "/v1/completions", data=body, headers={"Authorization": f"Bearer {KEY}"})
+    assert answer.status == 200
+    assert stack.upstream.seen[0][2] == body
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_the_shared_url_takes_bodies_up_to_its_limit(stack: Stack, chunked: bool) -> None:
+    async def send(size: int, path: str = "/v1/completions") -> tuple[int, str | None]:
+        body = b'{"model": "llama", "a": "' + b"x" * (size - 27) + b'"}'
+        headers = {"Authorization": f"Bearer {KEY}"}
+        data = _pieces(body) if chunked else io.BytesIO(body)
+        answer = await stack.ask("POST", path, data=data, headers=headers)
+        return answer.status, None if answer.status == 200 else answer.error["message"]
+
+    assert await send(SMALL) == (200, None)
+    status, message = await send(SMALL + 1)
+    assert status == 413
+    assert message is not None
+    assert ("Content-Length" if chunked else "/<namespace>/<name>/v1") in message
+    named = "/team-a/llama/v1/completions"
+    assert (await send(LARGE, named))[0] == (413 if chunked else 200)
+    assert (await send(LARGE + 1, named))[0] == 413
+
+
+async def test_a_large_refused_body_still_gets_its_answer(stack: Stack) -> None:
+    for _ in range(20):
+        body = b'{"model": "llama", "a": "' + b"x" * 4_000_000 + b'"}'
+        headers = {"Authorization": f"Bearer {KEY}"}
+        answer = await stack.ask("POST", "/v1/completions", data=io.BytesIO(body), headers=headers)
+        assert answer.status == 413
+
+
+async def test_compressed_bodies_are_refused(stack: Stack) -> None:
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Encoding": "gzip"}
+    for path in ("/v1/completions", "/team-a/llama/v1/completions"):
+        answer = await stack.ask("POST", path, data=gzip.compress(b"0" * 10**7), headers=headers)
+        assert (answer.status, answer.error["code"]) == (415, "unsupported_content_encoding")
+
+
+async def test_no_upgrade_reaches_the_model(stack: Stack) -> None:
+    upgrade = b"Connection: Upgrade, X-Request-Id\r\nUpgrade: websocket\r\n"
+    answer = await stack.raw(HEAD + HOST + upgrade + SIZED)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert "Upgrade" not in stack.upstream.seen[0][1]
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 1000):
+        yield body[start : start + 1000]
