@@ -87,6 +87,8 @@ KINDS: Final = (
             Column("Accelerator", ".spec.accelerator.product"),
             Column("Memory", ".spec.accelerator.memory"),
             Column("Per Node", ".spec.accelerator.perNode", "integer"),
+            Column("Nodes", ".status.nodes", "integer"),
+            Column("Ready", _condition("Ready", "status")),
             Column("Price", ".spec.pricePerHour"),
             Column("Spot", ".spec.spot", "boolean"),
             Column("Image", ".spec.image", priority=1),

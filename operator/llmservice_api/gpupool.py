@@ -89,6 +89,8 @@ class GPUPoolSpec(ApiModel):
 class GPUPoolStatus(Conditioned):
     """What was seen of the pool."""
 
+    nodes: int | None = Field(default=None, description="Nodes that bear the pool's labels.")
+
 
 class GPUPool(ApiModel):
     """A node pool that models are placed on."""

@@ -36,6 +36,8 @@ class Reason(StrEnum):
     POOL_MISSING = "PoolMissing"
     NO_POOL = "NoPool"
     NO_NODE = "NoNode"
+    NODES_MATCH = "NodesMatch"
+    NODES_ON_DEMAND = "NodesOnDemand"
     DOES_NOT_FIT = "DoesNotFit"
     TRUST_REMOTE_CODE_REFUSED = "TrustRemoteCodeRefused"
     # ModelReady

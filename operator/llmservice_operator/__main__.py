@@ -6,10 +6,10 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import kopf
@@ -17,10 +17,12 @@ from prometheus_client import CollectorRegistry
 
 from llmservice_operator import health as health_module
 from llmservice_operator.apikeys import KeyIssuer, new_key
-from llmservice_operator.cluster import Access, connect
-from llmservice_operator.handlers import WATCHED, Key, Router, configure, registry
+from llmservice_operator.cluster import Access, Cluster, connect
+from llmservice_operator.gpupools import PoolReporter
+from llmservice_operator.handlers import WATCHED, Router, configure, registry
 from llmservice_operator.keys import pepper_from, probe_key
 from llmservice_operator.metrics import Metrics
+from llmservice_operator.observed import Install
 from llmservice_operator.probe import HttpProber
 from llmservice_operator.reconcile import Prober, Reconciler
 from llmservice_operator.relist import Relister, shared_part_changed
@@ -70,51 +72,21 @@ async def run(settings: Settings, prober: Prober | None = None) -> None:
     kopf_settings = kopf.OperatorSettings()
     configure(kopf_settings)
     pepper = pepper_from(settings.pepper_file.read_text())
-    instance = socket.gethostname()
     store, metrics = Store(), Metrics(CollectorRegistry())
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(connect(access(kopf_settings, time.monotonic)))
         if prober is None:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             prober = HttpProber(session, probe_key(pepper).text, settings.install.gateway_url)
-        reconciler = Reconciler(store, cluster, prober, settings.install, now, instance)
-        issuer = KeyIssuer(store, cluster, settings.install, pepper, new_key, now, instance)
-
-        async def reconcile_service(key: Key) -> float | None:
-            with metrics.timed("LLMService"):
-                return await reconciler.reconcile(*key)
-
-        async def reconcile_key(key: Key) -> float | None:
-            with metrics.timed("APIKey"):
-                return await issuer.reconcile(*key)
-
-        services = KeyQueue(reconcile_service, metrics.failed("LLMService", log))
-        api_keys = KeyQueue(reconcile_key, metrics.failed("APIKey", log))
-        router = Router(store, services, api_keys)
-        metrics.watch_queues({"LLMService": services, "APIKey": api_keys})
+        router = _router(store, cluster, prober, settings.install, pepper, metrics)
         relister = Relister(store, cluster, router, settings.relist_seconds, settings.namespaces)
         health = health_module.Health(
             settings.relist_seconds, time.monotonic, lambda: sorted(relister.served - live_watchers())
         )
         runner = await health_module.serve(health, metrics.registry, settings.port)
         stack.push_async_callback(runner.cleanup)
-        synced = asyncio.Event()
-
-        def relisted() -> None:
-            health.relisted()
-            synced.set()
-
-        async def work(queue: KeyQueue[Key]) -> None:
-            await synced.wait()  # before all is known, a child that is there would look deleted
-            await queue.work()
-
         async with asyncio.TaskGroup() as tasks:
-            background = [
-                tasks.create_task(health.tick()),
-                tasks.create_task(relister.run(relisted)),
-                *(tasks.create_task(work(services)) for _ in range(settings.workers)),
-                *(tasks.create_task(work(api_keys)) for _ in range(_KEY_WORKERS)),
-            ]
+            background = [tasks.create_task(work) for work in _background(settings, router, relister, health)]
             await kopf.operator(
                 registry=_registry(router, store),
                 settings=kopf_settings,
@@ -123,6 +95,47 @@ async def run(settings: Settings, prober: Prober | None = None) -> None:
             )
             for task in background:
                 task.cancel()
+
+
+def _router(
+    store: Store, cluster: Cluster, prober: Prober, install: Install, pepper: bytes, metrics: Metrics
+) -> Router:
+    """The three queues, each with what reconciles its keys."""
+    instance = socket.gethostname()
+    reconciler = Reconciler(store, cluster, prober, install, now, instance)
+    issuer = KeyIssuer(store, cluster, install, pepper, new_key, now, instance)
+    reporter = PoolReporter(store, cluster, now)
+    router = Router(
+        store=store,
+        services=KeyQueue(metrics.timed("LLMService", reconciler.reconcile), metrics.failed("LLMService", log)),
+        api_keys=KeyQueue(metrics.timed("APIKey", issuer.reconcile), metrics.failed("APIKey", log)),
+        pools=KeyQueue(metrics.timed("GPUPool", reporter.reconcile), metrics.failed("GPUPool", log)),
+    )
+    metrics.watch_queues({"LLMService": router.services, "APIKey": router.api_keys, "GPUPool": router.pools})
+    return router
+
+
+def _background(
+    settings: Settings, router: Router, relister: Relister, health: health_module.Health
+) -> list[Coroutine[Any, Any, None]]:
+    """What runs beside the watches. Workers wait for the first relist: before, a child that is there looks deleted."""
+    synced = asyncio.Event()
+
+    def relisted() -> None:
+        health.relisted()
+        synced.set()
+
+    async def work(queue: KeyQueue[Any]) -> None:
+        await synced.wait()
+        await queue.work()
+
+    return [
+        health.tick(),
+        relister.run(relisted),
+        *(work(router.services) for _ in range(settings.workers)),
+        *(work(router.api_keys) for _ in range(_KEY_WORKERS)),
+        work(router.pools),
+    ]
 
 
 def _registry(router: Router, store: Store) -> kopf.OperatorRegistry:

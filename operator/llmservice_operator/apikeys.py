@@ -44,9 +44,9 @@ class KeyIssuer:
     clock: Callable[[], datetime]
     instance: str
 
-    async def reconcile(self, namespace: str, name: str) -> float | None:
-        """Issue the key where there is none; returns seconds until it expires, or None."""
-        api_key = self.store.get(Ref(APIKEYS, namespace, name))
+    async def reconcile(self, key: tuple[str, str]) -> float | None:
+        """Issue the key of APIKey (namespace, name) where there is none; returns seconds until it expires, or None."""
+        api_key = self.store.get(Ref(APIKEYS, *key))
         if api_key is None or "deletionTimestamp" in api_key["metadata"]:
             return None
         try:

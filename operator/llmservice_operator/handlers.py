@@ -32,6 +32,7 @@ class Router:
     store: Store
     services: KeyQueue[Key]
     api_keys: KeyQueue[Key]
+    pools: KeyQueue[str]
 
     def changed(self, plural: str, obj: Json) -> None:
         """An object was added or modified."""
@@ -56,11 +57,19 @@ class Router:
                 self.services.add((labels.get(LABEL_NAMESPACE, ref.namespace), labels[LABEL_SERVICE]))
         else:
             self.touch_all()
+            self._touch_pools(ref)
 
     def touch_all(self) -> None:
         """Look at every LLMService again: what they share has changed, or a child vanished unseen."""
         for service in list(self.store.of_kind(LLMSERVICES)):
             self.services.add((service["metadata"]["namespace"], service["metadata"]["name"]))
+
+    def _touch_pools(self, ref: Ref) -> None:
+        if ref.plural == GPUPOOLS:
+            self.pools.add(ref.name)
+        elif ref.plural == "nodes":
+            for pool in list(self.store.of_kind(GPUPOOLS)):
+                self.pools.add(pool["metadata"]["name"])
 
 
 def registry(router: Router, shared_changed: Callable[[str, Json], bool]) -> kopf.OperatorRegistry:

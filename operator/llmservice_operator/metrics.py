@@ -2,10 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sized
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sized
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+K = TypeVar("K")
+R = TypeVar("R")
 
 
 class Metrics:
@@ -24,14 +27,17 @@ class Metrics:
         )
         self._depth = Gauge("llmservice_queue_depth", "Keys that wait for a worker.", ["kind"], registry=registry)
 
-    @contextmanager
-    def timed(self, kind: str) -> Iterator[None]:
-        """Count one reconcile and its duration."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self._seconds.labels(kind).observe(time.monotonic() - start)
+    def timed(self, kind: str, reconcile: Callable[[K], Awaitable[R]]) -> Callable[[K], Awaitable[R]]:
+        """The same reconcile, each call counted with its duration."""
+
+        async def counted(key: K) -> R:
+            start = time.monotonic()
+            try:
+                return await reconcile(key)
+            finally:
+                self._seconds.labels(kind).observe(time.monotonic() - start)
+
+        return counted
 
     def failed(self, kind: str, log: logging.Logger) -> Callable[[object, Exception], None]:
         """What a queue calls for a reconcile that raised: a line in the log with the traceback, and a count."""

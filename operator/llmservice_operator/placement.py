@@ -78,7 +78,7 @@ def accelerators_do_not_fit(candidate: Candidate) -> Refusal | None:
 def no_node_matches(candidate: Candidate) -> Refusal | None:
     """The cluster has nodes, none has the pool's labels, and the pool cannot grow by itself as far as it says."""
     pool = _pool(candidate)
-    if any(_matches(labels, pool.node_selector) for labels in candidate.node_labels) or pool.max_nodes:
+    if any(matches(labels, pool.node_selector) for labels in candidate.node_labels) or pool.max_nodes:
         return None
     selector = ", ".join(f"{key}={value}" for key, value in sorted(pool.node_selector.items())) or "(any)"
     return Refusal(
@@ -129,5 +129,6 @@ def _price(pool: GPUPoolSpec) -> float:
     return float(pool.price_per_hour) if pool.price_per_hour else float("inf")
 
 
-def _matches(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+def matches(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+    """Whether a node's labels hold all that a selector names."""
     return all(labels.get(key) == value for key, value in selector.items())

@@ -45,8 +45,9 @@ class Reconciler:
     clock: Callable[[], datetime]
     instance: str
 
-    async def reconcile(self, namespace: str, name: str) -> float | None:
-        """Bring one LLMService nearer to its spec; returns seconds until it wants another look, or None."""
+    async def reconcile(self, key: tuple[str, str]) -> float | None:
+        """Bring the LLMService (namespace, name) nearer to its spec; returns seconds until it wants another look, or None."""
+        namespace, name = key
         service = self.store.get(Ref(LLMSERVICES, namespace, name))
         if service is None or "deletionTimestamp" in service["metadata"]:
             await self._remove_ingresses(namespace, name)
