@@ -46,7 +46,7 @@ class Reconciler:
     instance: str
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
-        """Bring the LLMService (namespace, name) nearer to its spec; returns seconds until it wants another look, or None."""
+        """Bring the LLMService (namespace, name) nearer to its spec; returns seconds to the next look, or None."""
         namespace, name = key
         service = self.store.get(Ref(LLMSERVICES, namespace, name))
         if service is None or "deletionTimestamp" in service["metadata"]:
