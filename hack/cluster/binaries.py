@@ -63,11 +63,13 @@ def version(tool: Tool) -> str:
 
 def flags(tool: Tool) -> tuple[str, ...]:
     """The build's flags; Kubernetes reads its version from the linker."""
-    kubernetes = version(TOOLS_BY_NAME["kubelet"])
-    major, minor = kubernetes.removeprefix("v").split(".")[:2]
+    if tool.folder != "kubernetes":
+        return ("-trimpath", "-ldflags", "-s -w")
+    full = version(tool)
+    major, minor = full.removeprefix("v").split(".")[:2]
     stamp = "k8s.io/component-base/version"
-    linker = f"-s -w -X {stamp}.gitVersion={kubernetes} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
-    return ("-trimpath", "-ldflags", linker if tool.folder == "kubernetes" else "-s -w")
+    linker = f"-s -w -X {stamp}.gitVersion={full} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
+    return ("-trimpath", "-ldflags", linker)
 
 
 def key(tool: Tool) -> str:

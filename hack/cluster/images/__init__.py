@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hack.cluster import engine, machine
-from hack.cluster.cache import cache_root, locked, state_root
+from hack.cluster.cache import cache_root, state_root
 from hack.cluster.containerd import Containerd
 from hack.cluster.images import base, buildah, components, transfer
 from hack.cluster.progress import Steps
@@ -32,7 +32,7 @@ def build(name: str, steps: Steps | None = None) -> str:
                 engine.build(chosen, wanted, base.PUBLIC, log)
         return wanted
     machine.require(shown)
-    with locked("images"):
+    with buildah.exclusive():
         if not buildah.has(wanted):
             below = base.ensure(shown)
             with shown.step(f"build image {name}", log):
@@ -53,7 +53,7 @@ def load(name: str, steps: Steps | None = None) -> str:
     runtime = _runtime()
     if wanted not in runtime.images():
         build(name, shown)
-        with locked("images"), shown.step(f"load image {name}", log):
+        with buildah.exclusive(), shown.step(f"load image {name}", log):
             transfer.load(runtime, wanted, log)
             runtime.remove_images(_older(runtime, chosen, wanted))
     return wanted
@@ -78,7 +78,8 @@ def run(
     wanted = build(name, steps)
     if engine.answers():
         return engine.run(wanted, command, mounts or {}, user)
-    return buildah.run(wanted, command, mounts or {}, user)
+    with buildah.exclusive():
+        return buildah.run(wanted, command, mounts or {}, user)
 
 
 def _runtime() -> Containerd:

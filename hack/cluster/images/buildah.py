@@ -4,11 +4,12 @@ import configparser
 import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hack.cluster import command
-from hack.cluster.cache import REPOSITORY, cache_root, state_root
+from hack.cluster import command, host
+from hack.cluster.cache import REPOSITORY, cache_root, locked
 from hack.cluster.images.components import Component
 
 IGNORED = Path(__file__).with_name("ignored")
@@ -19,8 +20,23 @@ PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeou
 
 def words(*arguments: str | Path) -> list[str]:
     """A buildah command line on our storage."""
-    storage = ["--root", cache_root() / "buildah", "--runroot", state_root() / "buildah", "--storage-driver", "overlay"]
-    return [str(word) for word in ("buildah", *storage, *arguments)]
+    places = ["--root", storage(), "--runroot", cache_root() / "buildah-run", "--storage-driver", "overlay"]
+    return [str(word) for word in ("buildah", *places, *arguments)]
+
+
+@contextlib.contextmanager
+def exclusive() -> Iterator[None]:
+    """The storage for one user at a time; mounts that buildah leaves behind are gone at the end."""
+    with locked("images"):
+        try:
+            yield
+        finally:
+            host.unmount_below([storage()])
+
+
+def storage() -> Path:
+    """Layers and images."""
+    return cache_root() / "buildah"
 
 
 def has(reference: str) -> bool:
@@ -71,7 +87,7 @@ def run(reference: str, argv: Sequence[str], mounts: Mapping[Path, str], user: s
 
 def remove_others(repository: str, prefix: str, keep: str) -> None:
     """Remove the older images of a component; their shared layers stay."""
-    listed = command.output(words("images", "--format", "{{.Name}}:{{.Tag}}", repository)).split()
+    listed = command.output(words("images", "--format", "{{.Name}}:{{.Tag}}")).split()
     for reference in listed:
         if reference != keep and reference.startswith(f"{repository}:{prefix}"):
             command.output(words("rmi", reference))
@@ -83,21 +99,16 @@ def _pip_settings() -> Iterator[list[str]]:
     if not HOST_AUTHORITIES.is_file():
         yield []
         return
-    folder = state_root() / f"build-{secrets.token_hex(4)}"
-    folder.mkdir(parents=True)
     config = configparser.ConfigParser(interpolation=None)
-    config["global"] = {"cert": BUILD_AUTHORITIES, **_from_environment(os.environ)}
-    file = folder / "pip.conf"
-    with file.open("w") as stream:
-        config.write(stream)
-    try:
+    config["global"] = {"cert": BUILD_AUTHORITIES, **from_environment(os.environ)}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pip.conf"
+        with file.open("w") as stream:
+            config.write(stream)
         yield [f"{HOST_AUTHORITIES}:{BUILD_AUTHORITIES}:ro", f"{file}:/etc/pip.conf:ro"]
-    finally:
-        file.unlink()
-        folder.rmdir()
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """pip's settings of this machine that make sense inside a build."""
     names = {name: f"PIP_{name.replace('-', '_').upper()}" for name in PIP_SETTINGS}
     return {name: environment[variable] for name, variable in names.items() if variable in environment}
