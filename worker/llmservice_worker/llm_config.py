@@ -52,12 +52,17 @@ def bundles(args: WorkerArgs) -> list[dict[str, float]]:
 
 
 def engine_environment(args: WorkerArgs) -> dict[str, str]:
-    """What vLLM reads from the environment; on a CPU the threads of each of its processes, and its cache in GiB."""
+    """What vLLM reads from the environment; on a CPU the threads of each of its processes, and its cache in GiB.
+
+    TORCHDYNAMO_DISABLE: vLLM compiles small functions even with enforce_eager, at the first request that needs them;
+    that takes seconds to load, and a C++ compiler.
+    """
     if args.accelerator is not None:
         return {}
     threads = max(1, math.floor(args.cpus / args.engine.tensor_parallel_size))
     cache = {} if args.kv_cache_gib is None else {"VLLM_CPU_KVCACHE_SPACE": str(args.kv_cache_gib)}
-    return {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind", **cache}
+    threading = {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    return {**threading, "TORCHDYNAMO_DISABLE": "1", **cache}
 
 
 def deployment_options(args: WorkerArgs) -> dict[str, Any]:
