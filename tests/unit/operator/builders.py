@@ -1,0 +1,325 @@
+"""Objects as the API server holds them, and a small world in which decisions are carried out without one."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from llmservice_api.gpupool import GPUPoolSpec
+from llmservice_api.llmservice import LLMServiceSpec
+from llmservice_api.names import API_VERSION, LABEL_SERVICE, LLMSERVICES, labels
+from llmservice_operator.observed import Install, Observed, Probe, rfc3339
+from llmservice_operator.plan import Plan, decide, probe_targets
+from llmservice_operator.report import status
+from llmservice_operator.resources.metadata import owner_reference
+from llmservice_operator.store import Ref, ref_of
+
+Json = dict[str, Any]
+
+NOON = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+INSTALL = Install("llmservice-system", "http://gateway.llmservice-system.svc", "https://llm.example.com")
+CPU_IMAGE = "docker.io/llmservice/worker:cpu"
+GPU_IMAGE = "docker.io/llmservice/worker:cuda"
+ANSWERS = Probe()
+SILENT = Probe(error="TimeoutError")
+
+
+class AService:
+    """An LLMService: `AService("m").spec(replicas=2).build()`."""
+
+    def __init__(self, name: str = "m", namespace: str = "team-a") -> None:
+        self._obj: Json = {
+            "apiVersion": API_VERSION,
+            "kind": "LLMService",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "uid": f"uid-{name}",
+                "generation": 1,
+                "resourceVersion": "1",
+            },
+            "spec": {"model": {"source": "hf://org/model", "revision": "abc"}},
+        }
+
+    def spec(self, **fields: Any) -> Self:
+        """Set parts of the spec; None takes one away."""
+        for key, value in fields.items():
+            if value is None:
+                self._obj["spec"].pop(key, None)
+            else:
+                self._obj["spec"][key] = value
+        return self
+
+    def model(self, **fields: Any) -> Self:
+        """Set parts of spec.model."""
+        self._obj["spec"]["model"] |= fields
+        return self
+
+    def metadata(self, **fields: Any) -> Self:
+        """Set parts of metadata."""
+        self._obj["metadata"] |= fields
+        return self
+
+    def status(self, **fields: Any) -> Self:
+        """Set parts of the status."""
+        self._obj.setdefault("status", {}).update(fields)
+        return self
+
+    def build(self) -> Json:
+        """The object."""
+        return copy.deepcopy(self._obj)
+
+
+class APool:
+    """A GPUPool's spec: `APool().gpu(per_node=4).build()`."""
+
+    def __init__(self) -> None:
+        self._spec: Json = {"image": CPU_IMAGE, "worker": {"cpu": "2", "memory": "6Gi", "threads": 2}}
+
+    def gpu(self, per_node: int = 1, product: str = "NVIDIA-L4") -> Self:
+        """A pool of tainted GPU nodes."""
+        accelerator = {"resource": "nvidia.com/gpu", "memory": "24Gi", "perNode": per_node, "product": product}
+        return self.having(
+            accelerator=accelerator,
+            image=GPU_IMAGE,
+            nodeSelector={"nvidia.com/gpu.product": product},
+            tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        )
+
+    def having(self, **fields: Any) -> Self:
+        """Set parts of the spec, by their names on the wire."""
+        self._spec |= fields
+        return self
+
+    def wire(self) -> Json:
+        """The spec as the API server holds it."""
+        return copy.deepcopy(self._spec)
+
+    def build(self) -> GPUPoolSpec:
+        """The spec."""
+        return GPUPoolSpec.model_validate(self._spec)
+
+
+def an_api_key(name: str = "app", **spec: Any) -> Json:
+    """An APIKey that nobody has looked at yet."""
+    metadata = {"name": name, "namespace": "team-a", "uid": f"uid-{name}", "generation": 1, "resourceVersion": "1"}
+    return {"apiVersion": API_VERSION, "kind": "APIKey", "metadata": metadata, "spec": spec}
+
+
+def a_node(name: str = "n", **node_labels: str) -> Json:
+    """A node; `__` in a label's name stands for `/` and `_` for `.`."""
+    found = {key.replace("__", "/").replace("_", "."): value for key, value in node_labels.items()}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": f"uid-{name}", "labels": found}}
+
+
+class AnEngine:
+    """The status of a RayService as KubeRay writes it."""
+
+    def __init__(self) -> None:
+        self._half: Json = {}
+        self._ready = False
+        self._active = False
+
+    def application(self, state: str, message: str = "", **deployments: str) -> Self:
+        """The Serve application's state; `deployments`: engine="UNHEALTHY: message"."""
+        parts = {}
+        for name, text in deployments.items():
+            deployment, _, said = text.partition(": ")
+            parts[name] = {"status": deployment, "message": said}
+        application = {"status": state, "message": message, "serveDeploymentStatuses": parts}
+        self._half["applicationStatuses"] = {"llm": application}
+        return self
+
+    def running(self) -> Self:
+        """Up: the application runs and proxies are in the Service."""
+        self._ready = self._active = True
+        return self.application("RUNNING")
+
+    def refused_pods(self, message: str) -> Self:
+        """The API server does not take the pods."""
+        condition = {"type": "ReplicaFailure", "status": "True", "message": message}
+        self._half["rayClusterStatus"] = {"conditions": [condition]}
+        return self
+
+    def build(self) -> Json:
+        """The status."""
+        half = "activeServiceStatus" if self._active else "pendingServiceStatus"
+        ready = {"type": "Ready", "status": "True" if self._ready else "False"}
+        return {"conditions": [ready], half: copy.deepcopy(self._half)}
+
+
+class APod:
+    """A pod of a revision."""
+
+    def __init__(self, revision: str, kind: str = "worker", name: str = "") -> None:
+        service = revision.rpartition("-")[0]
+        found = labels(service, "engine", revision) | {"ray.io/node-type": kind}
+        metadata = {"name": name or f"{revision}-{kind}", "namespace": "team-a", "uid": f"pod-{name}{kind}"}
+        self._obj: Json = {"metadata": metadata | {"labels": found}, "status": {}}
+
+    def ready(self) -> Self:
+        """Its containers are ready."""
+        self._obj["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+        return self
+
+    def terminating(self) -> Self:
+        """It is being deleted."""
+        self._obj["metadata"]["deletionTimestamp"] = rfc3339(NOON)
+        return self
+
+    def unschedulable(self, message: str) -> Self:
+        """No node takes it."""
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        self._obj["status"]["conditions"] = [condition]
+        return self
+
+    def waiting(self, reason: str, message: str = "", exit_code: int | None = None, init: bool = False) -> Self:
+        """Its container waits; `exit_code`: of the run before."""
+        container: Json = {"name": "ray-worker", "state": {"waiting": {"reason": reason, "message": message}}}
+        if exit_code is not None:
+            container["lastState"] = {"terminated": {"exitCode": exit_code, "reason": "Error"}}
+        self._obj["status"]["initContainerStatuses" if init else "containerStatuses"] = [container]
+        return self
+
+    def build(self) -> Json:
+        """The pod."""
+        return copy.deepcopy(self._obj)
+
+
+def foreign(plural: str, obj: Json) -> Json:
+    """The same object as somebody else made it: no owner of ours."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in ("ownerReferences", "annotations")}
+    return {**obj, "metadata": metadata | {"uid": f"foreign-{plural}"}}
+
+
+def child(service: Json, name: str, **spec: Any) -> Json:
+    """A labelled object that the service owns."""
+    owner = service["metadata"]
+    metadata = {
+        "name": name,
+        "namespace": owner["namespace"],
+        "uid": f"uid-{name}",
+        "labels": {LABEL_SERVICE: owner["name"]},
+        "ownerReferences": [owner_reference("LLMService", service)],
+    }
+    return {"metadata": metadata, "spec": spec}
+
+
+@dataclass
+class World:
+    """One LLMService and what the API server would hold of it; `step` decides and carries the decision out."""
+
+    service: Json = field(default_factory=lambda: AService().build())
+    pools: dict[str, GPUPoolSpec] = field(default_factory=lambda: {"cpu": APool().build()})
+    node_labels: list[Mapping[str, str]] = field(default_factory=lambda: [{}])
+    children: dict[Ref, Json] = field(default_factory=dict)
+    pods: list[Json] = field(default_factory=list)
+    now: datetime = NOON
+    engine_probe: Probe = ANSWERS
+    route_probe: Probe = ANSWERS
+    more: Json = field(default_factory=dict)
+    created: int = 0
+
+    def observed(self) -> Observed:
+        """What a reconcile would see, before it asks for tokens."""
+        return Observed(
+            now=self.now,
+            install=self.more.get("install", INSTALL),
+            service=copy.deepcopy(self.service),
+            spec=LLMServiceSpec.model_validate(self.service["spec"]),
+            pools=self.pools,
+            node_labels=self.node_labels,
+            children=copy.deepcopy(self.children),
+            pods=copy.deepcopy(self.pods),
+            **{key: value for key, value in self.more.items() if key != "install"},
+        )
+
+    def probed(self) -> Observed:
+        """What a reconcile sees after it has asked whom it wanted to ask."""
+        observed = self.observed()
+        targets = probe_targets(observed, decide(observed))
+        engine = self.engine_probe if targets.engine_address else None
+        route = self.route_probe if targets.through_gateway else None
+        return Observed(**{**vars(observed), "engine_probe": engine, "route_probe": route})
+
+    def step(self) -> Plan:
+        """One reconcile: what is decided happens, and status is written."""
+        observed = self.probed()
+        plan = decide(observed)
+        for plural, obj in plan.apply:
+            self._put(plural, obj)
+        for ref in plan.delete:
+            del self.children[ref]
+        self.service["status"] = status(observed, plan)
+        return plan
+
+    def settle(self) -> Plan:
+        """Steps until one changes nothing; that one's plan."""
+        for _ in range(10):
+            before = copy.deepcopy((self.service, self.children))
+            plan = self.step()
+            if before == (self.service, self.children):
+                return plan
+        raise AssertionError("still changing after ten steps")
+
+    def edit(self, **spec: Any) -> Self:
+        """The user changes the spec; None takes a part away."""
+        for key, value in spec.items():
+            if value is None:
+                self.service["spec"].pop(key, None)
+            else:
+                self.service["spec"][key] = value
+        self.service["metadata"]["generation"] += 1
+        return self
+
+    def engine(self, revision: str, engine: AnEngine) -> Self:
+        """KubeRay writes a RayService's status."""
+        self.children[Ref("rayservices", "team-a", revision)]["status"] = engine.build()
+        return self
+
+    def up(self, revision: str) -> Self:
+        """The engine of a revision runs, and its one worker pod is ready."""
+        self.pods.append(APod(revision).ready().build())
+        return self.engine(revision, AnEngine().running())
+
+    def later(self, **duration: float) -> Self:
+        """Time passes."""
+        self.now += timedelta(**duration)
+        return self
+
+    def revisions(self) -> list[str]:
+        """RayServices that exist."""
+        return sorted(ref.name for ref in self.children if ref.plural == "rayservices")
+
+    def names(self, plural: str) -> list[str]:
+        """Names of the children of a kind."""
+        return sorted(ref.name for ref in self.children if ref.plural == plural)
+
+    def condition(self, kind: str) -> tuple[str, str, str]:
+        """Status, reason and message of a condition in status; three empty texts where it is absent."""
+        found = [item for item in self.service["status"]["conditions"] if item["type"] == kind]
+        return (found[0]["status"], found[0]["reason"], found[0]["message"]) if found else ("", "", "")
+
+    def _put(self, plural: str, obj: Json) -> None:
+        ref = ref_of(plural, obj)
+        known = self.children.get(ref, {})
+        self.created += not known
+        address = {"clusterIP": f"10.96.0.{self.created}"} if plural == "services" else {}
+        metadata = {"uid": f"uid-{self.created}"} | known.get("metadata", {}) | obj["metadata"]
+        spec = known.get("spec", address) | copy.deepcopy(obj["spec"])
+        self.children[ref] = copy.deepcopy({**known, **obj, "metadata": metadata, "spec": spec})
+
+
+def serving(**spec: Any) -> tuple[World, str]:
+    """A world whose service is Ready on its first revision, and that revision."""
+    world = World(AService().spec(**spec).build())
+    revision = str(world.step().wanted)
+    world.up(revision).settle()
+    assert world.condition("Ready")[0] == "True"
+    return world, revision
+
+
+def service_ref(name: str = "m", namespace: str = "team-a") -> Ref:
+    """Where an LLMService stands in the store."""
+    return Ref(LLMSERVICES, namespace, name)

@@ -1,0 +1,229 @@
+"""Status from what was observed and decided."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from llmservice_api.reasons import ConditionType
+from llmservice_operator.observed import Probe, Refused, rfc3339
+from llmservice_operator.plan import decide
+from llmservice_operator.report import findings, status
+from llmservice_operator.store import Ref
+from tests.unit.operator.builders import INSTALL, SILENT, AnEngine, APod, AService, World, serving
+
+NO_CLASS: dict[str, Any] = {"has_default_class": False}
+
+
+def types(world: World) -> list[str]:
+    """Types of the conditions in status."""
+    return [item["type"] for item in world.service["status"]["conditions"]]
+
+
+def test_a_ready_service() -> None:
+    world, revision = serving()
+    found = {key: value for key, value in world.service["status"].items() if key != "conditions"}
+    assert found == {
+        "observedGeneration": 1,
+        "url": "https://llm.example.com/team-a/m/v1",
+        "address": "10.96.0.4:8000",
+        "model": "m",
+        "desiredReplicas": 1,
+        "replicas": 1,
+        "selector": f"llmservice.io/service=m,ray.io/node-type=worker,llmservice.io/revision={revision}",
+        "revision": {"active": revision},
+        "placement": {"pool": "cpu", "reason": "pool cpu: cheapest pool that fits"},
+    }
+    wanted = ["Accepted", "Placed", "ModelReady", "EngineReady", "RouteReady", "Scaling", "Progressing", "Ready"]
+    assert types(world) == wanted
+    assert all(item["status"] == "True" and item["reason"] for item in world.service["status"]["conditions"])
+
+
+def test_nothing_new_is_the_same_status() -> None:
+    world, _ = serving()
+    observed = world.later(hours=1).probed()
+    assert status(observed, decide(observed)) == world.service["status"]
+
+
+def test_every_condition_names_the_generation() -> None:
+    world, _ = serving()
+    world.edit(replicas=2).settle()
+    assert world.service["status"]["observedGeneration"] == 2
+    assert {item["observedGeneration"] for item in world.service["status"]["conditions"]} == {2}
+
+
+def test_a_fresh_service_is_reconciling_not_stalled() -> None:
+    world = World()
+    world.step()
+    assert world.condition("Ready")[:2] == ("False", "Loading")
+    assert world.condition("EngineReady")[:2] == ("False", "Starting")
+    assert world.condition("Progressing")[:2] == ("True", "RollingOut")
+    assert world.condition("Reconciling")[0] == "True"
+    assert "Stalled" not in types(world)
+    assert "address" not in world.service["status"]
+    assert world.service["status"]["replicas"] == 0
+
+
+def test_up_but_silent_is_not_ready() -> None:
+    world = World(engine_probe=Probe(error="HTTP 500: no"))
+    world.up(str(world.step().wanted)).settle()
+    assert world.condition("EngineReady") == (
+        "False",
+        "ProbeFailed",
+        "Ray Serve runs, but a one-token request failed: HTTP 500: no",
+    )
+    assert world.condition("Ready")[0] == "False"
+    assert "address" not in world.service["status"]
+
+
+def test_answers_but_the_gateway_does_not_route_yet() -> None:
+    world = World(route_probe=SILENT)
+    world.up(str(world.step().wanted)).settle()
+    assert world.service["status"]["address"]
+    assert world.condition("EngineReady")[0] == "True"
+    assert world.condition("RouteReady")[:2] == world.condition("Ready")[:2] == ("False", "RoutePending")
+    assert "TimeoutError" in world.condition("RouteReady")[2]
+
+
+def test_a_token_through_an_older_address_proves_nothing_of_the_new_one() -> None:
+    world, _ = serving()
+    new = str(world.edit(model={"source": "hf://org/other"}).step().wanted)
+    world.up(new)
+    world.route_probe = SILENT
+    world.settle()
+    assert world.service["status"]["revision"]["active"] == new
+    assert world.condition("RouteReady")[0] == "False"
+
+
+@pytest.mark.parametrize(
+    ("revision", "source", "note"),
+    [(None, "hf://o/m", True), ("abc", "hf://o/m", False), (None, "pvc://claim/m", False)],
+)
+def test_an_unpinned_revision_is_said(revision: str | None, source: str, note: bool) -> None:
+    model = {"source": source} | ({"revision": revision} if revision else {})
+    world = World(AService().spec(model=model).build())
+    world.up(str(world.step().wanted)).settle()
+    state, _, message = world.condition("ModelReady")
+    assert state == "True"
+    assert ("not pinned" in message) is note
+
+
+FAILURES: dict[str, tuple[AnEngine, list[APod], str, str, str]] = {
+    # name: (engine, pods, condition, reason, text)
+    "root cause": (
+        AnEngine().application("DEPLOY_FAILED", "x\nllmservice: cause: no init_cpu_memory_env\nsee root cause above"),
+        [],
+        "EngineReady",
+        "EngineFailed",
+        "no init_cpu_memory_env",
+    ),
+    "model source": (
+        AnEngine().application("DEPLOY_FAILED", "llmservice: cause: model source hf://o/m: 404"),
+        [],
+        "ModelReady",
+        "ModelUnreadable",
+        "hf://o/m: 404",
+    ),
+    "pods refused": (AnEngine().refused_pods("exceeded quota"), [], "EngineReady", "PodsRefused", "exceeded quota"),
+    "image": (AnEngine(), [APod("m-x").waiting("ImagePullBackOff", "gone")], "EngineReady", "PodFailed", "gone"),
+}
+
+
+@pytest.mark.parametrize(("engine", "pods", "kind", "reason", "text"), FAILURES.values(), ids=FAILURES)
+def test_what_is_wrong_is_said_and_waiting_is_not_advised(
+    engine: AnEngine, pods: list[APod], kind: str, reason: str, text: str
+) -> None:
+    world = World()
+    revision = str(world.step().wanted)
+    world.pods = [pod.build() for pod in pods]
+    for pod in world.pods:
+        pod["metadata"]["labels"]["llmservice.io/revision"] = revision
+    world.engine(revision, engine).settle()
+    assert world.condition(kind)[:2] == ("False", reason)
+    assert text in world.condition(kind)[2]
+    assert world.condition("Progressing")[0] == "False"
+    assert world.condition("Stalled")[0] == "True"
+    assert "Reconciling" not in types(world)
+
+
+def test_unschedulable_may_pass() -> None:
+    world = World()
+    revision = str(world.step().wanted)
+    world.pods = [APod(revision).unschedulable("0/1 nodes").build()]
+    world.settle()
+    assert world.condition("EngineReady")[:2] == ("False", "Unschedulable")
+    assert world.condition("Reconciling")[0] == "True"
+
+
+def test_a_revision_that_does_not_come_up_in_time() -> None:
+    world = World()
+    world.step()
+    world.later(minutes=31).settle()
+    assert world.condition("Progressing")[:2] == ("False", "ProgressDeadlineExceeded")
+    assert world.condition("Stalled")[0] == "True"
+
+
+def test_no_kuberay() -> None:
+    world = World()
+    revision = str(decide(world.observed()).wanted)
+    ref = Ref("rayservices", "team-a", revision)
+    observed = replace(world.observed(), refused={ref: Refused(404, "not found")})
+    by_type = {finding.type: finding for finding in findings(observed, decide(observed))}
+    assert by_type[ConditionType.ENGINE_READY].reason == by_type[ConditionType.PROGRESSING].reason == "KubeRayMissing"
+    assert by_type[ConditionType.STALLED].holds
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "gateway_needs", "more", "missing"),
+    [
+        ({"host": "a.example.com"}, False, NO_CLASS, True),
+        ({"host": "a.example.com", "ingressClassName": "traefik"}, False, NO_CLASS, False),
+        ({"host": "a.example.com"}, False, {}, False),
+        (None, True, NO_CLASS, True),
+        (None, False, NO_CLASS, False),
+    ],
+)
+def test_a_default_ingress_class_is_missing_where_it_is_needed(
+    endpoint: Any, gateway_needs: bool, more: dict[str, Any], missing: bool
+) -> None:
+    install = replace(INSTALL, gateway_needs_default_class=gateway_needs)
+    world = World(AService().spec(endpoint=endpoint).build(), more=more | {"install": install})
+    world.up(str(world.step().wanted)).settle()
+    assert (world.condition("RouteReady")[1] == "IngressClassMissing") is missing
+    assert (world.condition("Ready")[0] == "True") is not missing
+
+
+@pytest.mark.parametrize(
+    ("spec", "ready", "desired", "holds"),
+    [
+        ({"replicas": 2}, 1, 2, False),
+        ({"replicas": 2}, 2, 2, True),
+        ({"replicas": 1}, 2, 1, False),
+        ({"scaling": {"minReplicas": 1, "maxReplicas": 3}}, 2, 2, True),
+        ({"scaling": {"minReplicas": 2, "maxReplicas": 3}}, 1, 2, False),
+        ({"scaling": {"minReplicas": 0, "maxReplicas": 3}}, 0, 0, True),
+    ],
+)
+def test_replicas(spec: dict[str, Any], ready: int, desired: int, holds: bool) -> None:
+    world, revision = serving(**spec)
+    world.pods = [APod(revision, name=f"w{number}").ready().build() for number in range(ready)]
+    world.settle()
+    found = world.service["status"]
+    assert (found["replicas"], found["desiredReplicas"]) == (ready, desired)
+    assert (world.condition("Scaling")[0] == "True") is holds
+
+
+def test_names_in_the_api() -> None:
+    world = World(AService().model(name="qwen/qwen3").build())
+    world.step()
+    assert world.service["status"]["model"] == "qwen/qwen3"
+
+
+def test_a_transition_time_stays_while_the_status_does() -> None:
+    world, _ = serving()
+    world.later(hours=1)
+    world.pods = []
+    world.settle()
+    times = {item["type"]: item["lastTransitionTime"] for item in world.service["status"]["conditions"]}
+    assert times["Scaling"] == rfc3339(world.now)
+    assert times["Ready"] != rfc3339(world.now)

@@ -1,0 +1,112 @@
+"""Which revision answers, which comes up and which go: observed → decided."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmservice_operator.rollout import Revisions, Rollout, step
+from tests.unit.operator.builders import NOON
+
+DEADLINE, DRAIN = timedelta(minutes=30), timedelta(minutes=5)
+EARLIER = NOON - timedelta(minutes=4)
+NONE = Revisions(wanted="b", existing=(), active=None, pending=None, pending_since=None, draining_since=None)
+
+
+def stepped(revisions: Revisions, answers: bool = False, strategy: Any = "BlueGreen") -> Rollout:
+    """One step at noon."""
+    return step(revisions, wanted_answers=answers, strategy=strategy, deadline=DEADLINE, drain=DRAIN, now=NOON)
+
+
+CASES = {
+    # name: (what is there, whether the wanted one answers, (active, pending, create, delete))
+    "fresh": (NONE, False, (None, "b", True, ())),
+    "coming up": (replace(NONE, existing=("b",), pending="b", pending_since=EARLIER), False, (None, "b", True, ())),
+    "first answers": (replace(NONE, existing=("b",), pending="b"), True, ("b", None, True, ())),
+    "steady": (replace(NONE, existing=("b",), active="b"), True, ("b", None, True, ())),
+    "steady, its engine is down": (replace(NONE, existing=("b",), active="b"), False, ("b", None, True, ())),
+    "edit": (replace(NONE, existing=("a",), active="a"), False, ("a", "b", True, ())),
+    "edit, coming up": (replace(NONE, existing=("a", "b"), active="a", pending="b"), False, ("a", "b", True, ())),
+    "edit, answers": (replace(NONE, existing=("a", "b"), active="a", pending="b"), True, ("b", None, True, ())),
+    "edit again": (replace(NONE, existing=("a", "x"), active="a", pending="x"), False, ("a", "b", True, ("x",))),
+    "reverted": (replace(NONE, existing=("b", "x"), active="b", pending="x"), True, ("b", None, True, ())),
+    "active deleted by hand": (replace(NONE, active="b"), False, (None, "b", True, ())),
+    "active deleted while rolling out": (
+        replace(NONE, existing=("b",), active="a", pending="b"),
+        False,
+        (None, "b", True, ()),
+    ),
+}
+
+
+@pytest.mark.parametrize(("revisions", "answers", "decided"), CASES.values(), ids=CASES)
+def test_step(revisions: Revisions, answers: bool, decided: tuple[Any, ...]) -> None:
+    found = stepped(revisions, answers)
+    assert (found.active, found.pending, found.create, found.delete) == decided
+
+
+def test_old_revision_drains_then_goes() -> None:
+    both = replace(NONE, existing=("a", "b"), active="a", pending="b")
+    moved = stepped(both, True)
+    assert (moved.draining_since, moved.check_again, moved.delete) == (NOON, DRAIN, ())
+    draining = replace(both, active="b", pending=None, draining_since=EARLIER)
+    assert stepped(draining).check_again == timedelta(minutes=1)
+    over = stepped(replace(draining, draining_since=NOON - DRAIN))
+    assert (over.delete, over.check_again) == (("a",), None)
+    gone = stepped(replace(draining, existing=("b",)))
+    assert (gone.draining_since, gone.delete) == (None, ())
+
+
+def test_deadline_counts_from_the_pending_revisions_begin() -> None:
+    pending = replace(NONE, existing=("b",), pending="b", pending_since=EARLIER)
+    assert stepped(pending).check_again == timedelta(minutes=26)
+    late = stepped(replace(pending, pending_since=NOON - DEADLINE))
+    assert (late.overdue, late.check_again) == (True, None)
+    other = stepped(replace(pending, pending="x", pending_since=NOON - DEADLINE))
+    assert (other.overdue, other.pending_since) == (False, NOON)
+
+
+def test_recreate_takes_the_old_down_first() -> None:
+    old = replace(NONE, existing=("a",), active="a")
+    first = stepped(old, strategy="Recreate")
+    assert (first.active, first.pending, first.create, first.delete) == (None, "b", False, ("a",))
+    then = stepped(replace(old, existing=(), active=None), strategy="Recreate")
+    assert (then.create, then.delete) == (True, ())
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+INSTANTS = st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)).map(lambda ago: NOON - ago)
+ANY = st.builds(
+    Revisions,
+    wanted=NAMES,
+    existing=st.sets(NAMES),
+    active=st.none() | NAMES,
+    pending=st.none() | NAMES,
+    pending_since=INSTANTS,
+    draining_since=INSTANTS,
+)
+
+
+@given(ANY, st.booleans())
+def test_blue_green_never_deletes_what_answers_nor_what_is_wanted(revisions: Revisions, answers: bool) -> None:
+    found = stepped(revisions, answers and revisions.wanted in revisions.existing)
+    assert revisions.wanted not in found.delete
+    assert found.active not in found.delete
+    assert set(found.delete) <= set(revisions.existing)
+    if revisions.active in revisions.existing:
+        assert found.active is not None
+
+
+@given(ANY, st.booleans(), st.sampled_from(["BlueGreen", "Recreate"]))
+def test_a_step_after_its_own_step_changes_nothing_more(revisions: Revisions, answers: bool, strategy: str) -> None:
+    answers = answers and revisions.wanted in revisions.existing
+    first = stepped(revisions, answers, strategy)
+    existing = (set(revisions.existing) - set(first.delete)) | ({revisions.wanted} if first.create else set())
+    after = Revisions(
+        revisions.wanted, existing, first.active, first.pending, first.pending_since, first.draining_since
+    )
+    second = stepped(after, answers, strategy)
+    assert (second.active, second.pending, second.delete) == (first.active, first.pending, ())
