@@ -178,7 +178,8 @@ def _rollout(observed: Observed, wanted: str, engines: dict[str, EngineState]) -
             draining_since=_instant_of(remembered.get("drainingSince")),
         ),
         wanted_answers=up and (answered or is_verified(observed, wanted)),
-        strategy=observed.spec.rollout.strategy,
+        # While paused nothing goes, so the old revision stays the one that answers.
+        strategy="BlueGreen" if observed.spec.paused else observed.spec.rollout.strategy,
         deadline=timedelta(seconds=seconds(observed.spec.rollout.progress_deadline)),
         drain=timedelta(seconds=seconds(observed.spec.rollout.drain)),
         now=observed.now,
