@@ -11,14 +11,14 @@ from llmservice_gateway import pepper, settings
 from llmservice_gateway.agent import Agent
 from llmservice_gateway.child import HAProxyFailed
 from llmservice_gateway.gateway import Gateway, within_open_files
-from llmservice_gateway.kube import KubernetesSource
+from llmservice_gateway.kube import KubernetesSource, connect
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.runtime import RuntimeSocket
 
 
 async def _main(chosen: settings.Settings, salt: pepper.Pepper) -> int:
     metrics = Metrics()
-    source = KubernetesSource(chosen.relist_interval, metrics.failures.labels("kubernetes").inc)
+    source = KubernetesSource(connect(), chosen.relist_interval, metrics.failures.labels("kubernetes").inc)
     store = RuntimeSocket(chosen.socket, chosen.maps)
     probe = salt.digest(salt.probe_key())
     agent = Agent(source, store, metrics, probe, time.time, chosen.resync_interval)

@@ -19,11 +19,10 @@ from llmservice_gateway.runtime import MapStore, RuntimeFailed
 from llmservice_gateway.source import Inventory, ObjectSource
 
 _LOG: Final = logging.getLogger(__name__)
-_RETRY: Final = 0.5
 
 
 class Agent:
-    """One agent beside one HAProxy. `clock` gives seconds since the epoch; `resync` is in seconds."""
+    """One agent beside one HAProxy. `clock` gives seconds since the epoch; `resync` and `retry` are in seconds."""
 
     def __init__(
         self,
@@ -33,6 +32,7 @@ class Agent:
         probe_digest: str,
         clock: Callable[[], float],
         resync: float,
+        retry: float = 0.5,
     ) -> None:
         self.catalog = Catalog()
         self.ready = False
@@ -42,6 +42,7 @@ class Agent:
         self._probe_digest = probe_digest
         self._clock = clock
         self._resync = resync
+        self._retry = retry
         self._inventory = Inventory()
         self._changed = asyncio.Event()
         self._held: Maps | None = None
@@ -68,7 +69,7 @@ class Agent:
                 self._held = None
                 self._metrics.failures.labels("haproxy").inc()
                 _LOG.warning("maps not written, trying again: %s", error)
-                await asyncio.sleep(_RETRY)
+                await asyncio.sleep(self._retry)
                 continue
             await self._wait()
 

@@ -24,7 +24,6 @@ _PAGE: Final = 500
 _CONNECT: Final = 5.0
 _SILENCE: Final = 90.0
 """Seconds without a byte after which a watch counts as dead; the apiserver sends a bookmark about every 60."""
-_BACKOFF: Final = (0.2, 10.0)
 
 _EVENTS: Final[Mapping[str, Callable[[Kind, Any], Event]]] = {"ADDED": Put, "MODIFIED": Put, "DELETED": Gone}
 
@@ -36,16 +35,19 @@ class WatchLost(Exception):
 
 
 class KubernetesSource:
-    """Lists and watches in all namespaces, for ever. `relist` is seconds between lists; `failed` counts failures."""
+    """Lists and watches in all namespaces, for ever.
 
-    def __init__(self, relist: int, failed: Callable[[], None]) -> None:
-        try:
-            config.load_incluster_config()
-        except config.ConfigException:
-            config.load_kube_config()
-        self._api = client.CustomObjectsApi()
+    `relist` is seconds between lists, `failed` counts failures, `backoff` is the first and the longest pause after
+    one, in seconds.
+    """
+
+    def __init__(
+        self, api: Any, relist: int, failed: Callable[[], None], backoff: tuple[float, float] = (0.2, 10.0)
+    ) -> None:
+        self._api = api
         self._relist = relist
         self._failed = failed
+        self._backoff = backoff
 
     async def events(self) -> AsyncIterator[Event]:
         """What happened, in order per kind; never ends."""
@@ -66,13 +68,14 @@ class KubernetesSource:
             stop.set()
 
     def _follow(self, kind: Kind, deliver: Deliver, stop: threading.Event) -> None:
-        low, high = _BACKOFF
+        low, high = self._backoff
         delay = low
         while not stop.is_set():
             try:
                 version = self._list(kind, deliver)
                 delay = low
                 self._watch(kind, version, deliver)
+                stop.wait(low)
             except (client.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError, WatchLost) as error:
                 self._failed()
                 _LOG.warning("watching %s: %s; trying again in %.1f s", kind, _one_line(error), delay)
@@ -113,6 +116,15 @@ class KubernetesSource:
 
     def _get(self, kind: Kind, **arguments: Any) -> Any:
         return self._api.list_cluster_custom_object(GROUP, VERSION, kind, _preload_content=False, **arguments)
+
+
+def connect() -> Any:
+    """A client for the cluster that the pod runs in, or the one that KUBECONFIG names."""
+    try:
+        config.load_incluster_config()
+    except config.ConfigException:
+        config.load_kube_config()
+    return client.CustomObjectsApi()
 
 
 def _lines(response: Any) -> Iterator[bytes]:

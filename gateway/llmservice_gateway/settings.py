@@ -1,6 +1,7 @@
 """What a deployment can set, read from LLMSERVICE_GATEWAY_* once at start."""
 
 import dataclasses
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,11 +81,20 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     return Settings(**values)
 
 
+def _address(name: str, text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise SettingsError(f"{name} must be an IP address, not {text!r}") from None
+
+
 def _parsed(name: str, text: str, wanted: dataclasses.Field[Any]) -> Any:
     if wanted.type is Path:
         if not text.startswith("/"):
             raise SettingsError(f"{name} must be an absolute path, not {text!r}")
         return Path(text)
+    if wanted.name == "address":
+        return _address(name, text)
     if wanted.type is str:
         if not text or any(character.isspace() for character in text):
             raise SettingsError(f"{name} must be one word, not {text!r}")

@@ -1,0 +1,85 @@
+"""The configuration as text: what must stand in it, and that all of it is filled in."""
+
+import json
+import re
+import shlex
+
+import pytest
+
+from llmservice_gateway import errors
+from llmservice_gateway.endpoints import POSTS
+from llmservice_gateway.errors import ApiError
+from llmservice_gateway.haproxy import PEPPER_VARIABLE, render
+from llmservice_gateway.settings import Settings
+
+TABLE = [(name, value) for name, value in vars(errors).items() if isinstance(value, ApiError)]
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return render(Settings())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nbthread 2",
+        "maxconn 4000",
+        "tune.bufsize 65536",
+        "stats socket unix@/run/haproxy/haproxy.sock mode 600 level admin",
+        f"set-var proc.pepper env({PEPPER_VARIABLE})",
+        "bind 0.0.0.0:8080 proto h1",
+        "bind 0.0.0.0:8404",
+        "server agent 127.0.0.1:8406",
+        "option http-no-delay",
+        "option abortonclose",
+        "retry-on conn-failure",
+        "timeout server 600s",
+        "acl to_model var(txn.api) -m str " + " ".join(POSTS),
+    ],
+)
+def test_lines(text: str, line: str) -> None:
+    assert line in [each.strip() for each in text.splitlines()]
+
+
+def test_everything_is_filled_in(text: str) -> None:
+    assert "@{" not in text
+    assert render(Settings()) == text
+
+
+def test_settings_change_what_they_name() -> None:
+    other = render(Settings(address="::1", public_port=1, threads=7, buffer_size=131072, server_timeout=9))
+    for part in ("bind [::1]:1 ", "nbthread 7", "tune.bufsize 131072", "timeout server 9s", "at-least 106497"):
+        assert part in other
+
+
+@pytest.mark.parametrize("status", [400, 408, 413, 429, 500, 502, 503, 504])
+def test_what_haproxy_says_itself_has_openais_shape(text: str, status: int) -> None:
+    (line,) = [each for each in text.splitlines() if each.startswith(f"  http-error status {status} ")]
+    words = shlex.split(line)
+    error = json.loads(words[words.index("lf-string") + 1])["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["type"] == (
+        "server_error" if status >= 500 else "requests" if status == 429 else "invalid_request_error"
+    )
+
+
+def test_the_log_is_json_without_query_or_key(text: str) -> None:
+    (line,) = [each for each in text.splitlines() if each.startswith("  log-format")]
+    sample = re.sub(r"%(\[[^]]*\]\S*?(?=\")|[A-Za-z]+)", "7", shlex.split(line)[1])
+    assert set(json.loads(sample)) == {
+        *("time", "request_id", "method", "path", "route", "key", "status", "bytes_in", "bytes_out", "ms", "end"),
+    }
+    for secret in ("query", "token", "url", "%HU", "%r", "authorization"):
+        assert secret not in line
+
+
+@pytest.mark.parametrize(("name", "error"), TABLE, ids=[name for name, _ in TABLE])
+def test_the_table_of_errors(name: str, error: ApiError) -> None:
+    assert name.isupper()
+    values = {"model": errors.escaped('a"b'), "url": "GET /x", "small": "1", "large": "2"}
+    body = json.loads(error.body(**values))["error"]
+    assert list(body) == ["message", "type", "param", "code"]
+    assert "{" not in body["message"]
+    assert error.status < 500 or body["type"] == "server_error"
+    assert error.status not in (429, 503) or dict(error.headers)["retry-after"].isdigit()

@@ -1,0 +1,55 @@
+"""Objects that are not as the schema says: less is read, nothing is raised."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmservice_gateway import objects
+from llmservice_gateway.objects import Address
+from tests.unit.gateway.builders import apikey, llmservice
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("10.0.0.1:80", Address("10.0.0.1", 80)),
+        ("[fd00::1]:65535", Address("fd00::1", 65535)),
+        *(
+            (text, None)
+            for text in ("", "10.0.0.1", "10.0.0.1:0", "10.0.0.1:65536", "h:80", "10.0.0.1:٣", "1:2;x", None, 7)
+        ),
+    ],
+)
+def test_addresses(text: object, address: Address | None) -> None:
+    assert objects.address(text) == address
+
+
+@pytest.mark.parametrize("status", [{}, None, {"id": "probe"}, {"id": "x" * 16}, {"id": 7, "digest": []}])
+def test_a_key_that_was_not_issued_is_none(status: Any) -> None:
+    assert objects.key(apikey(1) | {"status": status}) is None
+
+
+@pytest.mark.parametrize("metadata", [{}, None, {"name": "a"}, {"name": "A b", "namespace": "x"}, {"name": 1}])
+def test_a_service_without_a_usable_name_is_none(metadata: Any) -> None:
+    assert objects.service(llmservice("a") | {"metadata": metadata}) is None
+
+
+ODD = ["", "x", "a/b", "é\0", "0" * 64, "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "1.1.1.1:1"]
+JSON: st.SearchStrategy[Any] = st.sampled_from([None, True, 7, -1.5, [], [1, "a", None], {}, {"name": []}, *ODD])
+PARTS = st.sampled_from(
+    [
+        *("metadata", "spec", "status", "model", "name", "aliases", "address", "endpoint", "host", "access", "mode"),
+        *("id", "digest", "expiresAt", "models", "creationTimestamp", "deletionTimestamp"),
+    ]
+)
+
+
+@given(st.dictionaries(PARTS, JSON | st.dictionaries(PARTS, JSON | st.dictionaries(PARTS, JSON))))
+def test_nothing_makes_them_raise(raw: dict[str, Any]) -> None:
+    named = raw | {"metadata": {"name": "a", "namespace": "b"}}
+    for each in (raw, named):
+        objects.service(each)
+        objects.key(each)
+    assert objects.service(named) is not None
