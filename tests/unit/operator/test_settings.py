@@ -1,0 +1,64 @@
+"""What the operator is told by its environment."""
+
+from pathlib import Path
+
+import pytest
+
+from llmservice_operator.settings import SettingsError, from_environment
+
+LEAST = {"LLMSERVICE_NAMESPACE": "llmservice-system", "LLMSERVICE_PEPPER_FILE": "/var/run/pepper/pepper"}
+
+
+def test_the_least_that_must_be_set() -> None:
+    found = from_environment(LEAST)
+    assert found.install.namespace == "llmservice-system"
+    assert found.install.gateway_url == found.install.public_url == "http://gateway.llmservice-system.svc"
+    assert not found.install.gateway_needs_default_class
+    assert found.pepper_file == Path("/var/run/pepper/pepper")
+    assert (found.namespaces, found.workers, found.relist_seconds, found.port) == ((), 16, 300.0, 8080)
+
+
+def test_all_of_it() -> None:
+    found = from_environment(
+        LEAST
+        | {
+            "LLMSERVICE_GATEWAY_URL": "http://gw/",
+            "LLMSERVICE_PUBLIC_URL": "https://llm.example.com/",
+            "LLMSERVICE_GATEWAY_NEEDS_DEFAULT_CLASS": "true",
+            "LLMSERVICE_WORKERS": "4",
+            "LLMSERVICE_RELIST_SECONDS": "2.5",
+            "LLMSERVICE_PORT": "9000",
+        }
+    )
+    assert (found.install.gateway_url, found.install.public_url) == ("http://gw", "https://llm.example.com")
+    assert found.install.gateway_needs_default_class
+    assert (found.workers, found.relist_seconds, found.port) == (4, 2.5, 9000)
+
+
+@pytest.mark.parametrize(
+    ("text", "namespaces"),
+    [("", ()), (" , ", ()), ("b, a,a", ("a", "b", "llmservice-system")), ("llmservice-system", ("llmservice-system",))],
+)
+def test_namespaces_have_the_operators_own_among_them(text: str, namespaces: tuple[str, ...]) -> None:
+    assert from_environment(LEAST | {"LLMSERVICE_WATCH_NAMESPACES": text}).namespaces == namespaces
+
+
+@pytest.mark.parametrize("name", LEAST)
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
+    environment = {key: text for key, text in LEAST.items() if key != name} | ({name: value} if value == "" else {})
+    with pytest.raises(SettingsError, match=f"{name} is not set: set it to "):
+        from_environment(environment)
+
+
+@pytest.mark.parametrize("name", ["LLMSERVICE_WORKERS", "LLMSERVICE_RELIST_SECONDS", "LLMSERVICE_PORT"])
+@pytest.mark.parametrize("value", ["0", "-1", "many", "nan"])
+def test_a_bad_number_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is '{value}': set it to a number above zero"):
+        from_environment(LEAST | {name: value})
+
+
+@pytest.mark.parametrize("name", ["LLMSERVICE_WORKERS", "LLMSERVICE_PORT"])
+def test_a_count_is_at_least_one(name: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        from_environment(LEAST | {name: "0.5"})
