@@ -36,6 +36,7 @@ class Store:
         ref = ref_of(plural, obj)
         known = self._objects.get(ref)
         if known is None or not _newer(known, obj):
+            self.remove(ref)  # its label may have been another's
             self._objects[ref] = _trimmed(obj)
             self._children_of(ref, obj).add(ref)
         return ref
