@@ -1,5 +1,6 @@
 """What the operator is told by its environment; each bad value is one clear line."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             _required(environment, "LLMSERVICE_PEPPER_FILE", "the mounted file of Secret llmservice-pepper")
         ),
         namespaces=_namespaces(environment.get("LLMSERVICE_WATCH_NAMESPACES", ""), namespace),
-        workers=int(_number(environment, "LLMSERVICE_WORKERS", "16")),
+        workers=_count(environment, "LLMSERVICE_WORKERS", "16"),
         relist_seconds=_number(environment, "LLMSERVICE_RELIST_SECONDS", "300"),
-        port=int(_number(environment, "LLMSERVICE_PORT", "8080")),
+        port=_count(environment, "LLMSERVICE_PORT", "8080"),
     )
 
 
@@ -63,6 +64,13 @@ def _number(environment: Mapping[str, str], name: str, default: str) -> float:
         value = float(text)
     except ValueError:
         value = -1
-    if value <= 0:
+    if not 0 < value < math.inf:
         raise SettingsError(f"{name} is {text!r}: set it to a number above zero")
     return value
+
+
+def _count(environment: Mapping[str, str], name: str, default: str) -> int:
+    value = _number(environment, name, default)
+    if value != int(value):
+        raise SettingsError(f"{name} is {value}: set it to a whole number")
+    return int(value)
