@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmservice_gateway.desired import NAMES
@@ -42,6 +42,7 @@ CONTENTS = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(CONTENTS, CONTENTS)
 def test_the_changes_lead_from_one_to_the_other(
     held: dict[str, dict[str, str]], wanted: dict[str, dict[str, str]]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmservice_gateway import objects
@@ -46,6 +46,7 @@ PARTS = st.sampled_from(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(PARTS, JSON | st.dictionaries(PARTS, JSON | st.dictionaries(PARTS, JSON))))
 def test_nothing_makes_them_raise(raw: dict[str, Any]) -> None:
     named = raw | {"metadata": {"name": "a", "namespace": "b"}}
