@@ -1,7 +1,7 @@
 """The key queue: what waits, what runs, what comes again. Time is the loop's own, and moved by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -44,7 +44,7 @@ class Clock:
 class Work:
     """A reconcile that the test lets begin and end."""
 
-    outcomes: list[float | None | Exception] = field(default_factory=list)
+    outcomes: list[float | Exception | None] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
     running: set[str] = field(default_factory=set)
     failures: list[tuple[str, str]] = field(default_factory=list)

@@ -1,0 +1,96 @@
+"""An API server in memory: as much of server-side apply as the operator relies on, and a record of every write."""
+
+import asyncio
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmservice_operator.cluster import ApiError, Cluster
+from llmservice_operator.store import Ref, ref_of
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Write:
+    """One request that was taken."""
+
+    verb: str
+    plural: str
+    name: str
+    force: bool = False
+
+
+@dataclass
+class MemoryCluster(Cluster):
+    """Objects by reference. An object that the test puts in with `foreign` conflicts with an unforced apply."""
+
+    objects: dict[Ref, Json] = field(default_factory=dict)
+    writes: list[Write] = field(default_factory=list)
+    events: list[Json] = field(default_factory=list)
+    refusals: dict[tuple[str, str], ApiError | Exception] = field(default_factory=dict)
+    strangers: set[Ref] = field(default_factory=set)
+    version: int = 100
+
+    def put(self, plural: str, obj: Json, *, foreign: bool = False) -> Ref:
+        """An object is there already."""
+        ref = ref_of(plural, obj)
+        self.objects[ref] = copy.deepcopy(obj)
+        if foreign:
+            self.strangers.add(ref)
+        return ref
+
+    async def list(self, plural: str, label_selector: str = "", namespace: str = "") -> list[Json]:
+        """All of a kind; a selector is the name of a label that must be there."""
+        self._refuse("list", plural)
+        found = [obj for ref, obj in sorted(self.objects.items()) if ref.plural == plural]
+        found = [obj for obj in found if not label_selector or label_selector in obj["metadata"].get("labels", {})]
+        return copy.deepcopy([obj for obj in found if not namespace or obj["metadata"].get("namespace") == namespace])
+
+    async def get(self, plural: str, namespace: str, name: str) -> Json | None:
+        """One object."""
+        return copy.deepcopy(self.objects.get(Ref(plural, namespace, name)))
+
+    async def apply(self, plural: str, obj: Json, *, force: bool) -> Json:
+        """Merge into what is there; a conflict over a stranger's object unless forced."""
+        self._refuse("apply", plural)
+        await asyncio.sleep(0)
+        ref = ref_of(plural, obj)
+        if ref in self.strangers and not force:
+            raise ApiError(409, "Conflict", f'conflict with "kubectl" in {ref.name}')
+        self.writes.append(Write("apply", plural, ref.name, force))
+        known = self.objects.get(ref, {"metadata": {"uid": f"uid-{plural}-{ref.name}"}})
+        return self._store(ref, {**known, **obj, "metadata": known["metadata"] | obj["metadata"]})
+
+    async def apply_status(self, plural: str, namespace: str, name: str, status: Json) -> Json:
+        """The whole status anew."""
+        self._refuse("status", plural)
+        ref = Ref(plural, namespace, name)
+        if ref not in self.objects:
+            raise ApiError(404, "NotFound", f"{plural} {name} not found")
+        self.writes.append(Write("status", plural, name))
+        return self._store(ref, self.objects[ref] | {"status": copy.deepcopy(status)})
+
+    async def delete(self, plural: str, namespace: str, name: str, uid: str) -> None:
+        """Gone at once, where the uid is right."""
+        ref = Ref(plural, namespace, name)
+        if ref in self.objects and self.objects[ref]["metadata"]["uid"] == uid:
+            del self.objects[ref]
+            self.writes.append(Write("delete", plural, name))
+
+    async def create_event(self, event: Json) -> None:
+        """Kept."""
+        self._refuse("create", "events")
+        self.events.append(event)
+
+    def _store(self, ref: Ref, obj: Mapping[str, Any]) -> Json:
+        self.version += 1
+        metadata = obj["metadata"] | {"resourceVersion": str(self.version)}
+        self.objects[ref] = {**obj, "metadata": metadata}
+        return copy.deepcopy(self.objects[ref])
+
+    def _refuse(self, verb: str, plural: str) -> None:
+        error = self.refusals.get((verb, plural))
+        if error is not None:
+            raise error
