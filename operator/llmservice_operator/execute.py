@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from llmservice_api.names import API_VERSION, FIELD_MANAGER
+from llmservice_api.names import API_VERSION, FIELD_MANAGER, LABEL_NAMESPACE, LABEL_SERVICE
 from llmservice_operator.cluster import ApiError, Cluster
 from llmservice_operator.conditions import Finding
-from llmservice_operator.observed import Refused, rfc3339
+from llmservice_operator.observed import Refused, is_owned, rfc3339
 from llmservice_operator.plan import Plan
 from llmservice_operator.store import Ref, Store, ref_of
 
@@ -33,13 +33,24 @@ async def _apply(cluster: Cluster, store: Store, plural: str, obj: Json) -> tupl
     ref = ref_of(plural, obj)
     try:
         # Forced only over what is known as ours: an object of that name which is not ours is a conflict, never taken.
-        answer = await cluster.apply(plural, obj, force=store.get(ref) is not None)
+        answer = await cluster.apply(plural, obj, force=_is_same_owners(store.get(ref), obj))
     except ApiError as error:
         if error.status not in _FINAL:
             raise
         return ref, Refused(error.status, f"{plural} {ref.name}: {error.message}")
     store.put(plural, answer)
     return None
+
+
+def _is_same_owners(known: Json | None, obj: Json) -> bool:
+    """By owner reference; an Ingress has labels in place of one. Labels alone would not do: anybody may set them."""
+    if known is None:
+        return False
+    owners = obj["metadata"].get("ownerReferences", [])
+    if owners:
+        return is_owned(known, owners[0]["uid"])
+    labels = known["metadata"].get("labels", {})
+    return all(labels.get(name) == obj["metadata"]["labels"][name] for name in (LABEL_NAMESPACE, LABEL_SERVICE))
 
 
 async def record(
