@@ -99,12 +99,18 @@ def make_room(kubeconfig: Path, name: str) -> Path:
 def place_model(model: Path, folder: Path) -> None:
     """Show a prepared model in the folder of a claim, under its own name: hard links, no second copy."""
     target = folder / model.name
-    if target.is_dir():
+    if _same_files(model, target):
         return
     draft = folder / f".{model.name}.draft"
-    shutil.rmtree(draft, ignore_errors=True)
+    for stale in (draft, target):
+        shutil.rmtree(stale, ignore_errors=True)
     shutil.copytree(model, draft, copy_function=os.link)
     draft.rename(target)
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
+    return all((other / file).is_file() and (other / file).samefile(one / file) for file in files)
 
 
 def sample(name: str) -> list[Json]:

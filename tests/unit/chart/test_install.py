@@ -56,3 +56,14 @@ def test_a_model_is_placed_once_and_shares_its_files(tmp_path: Path) -> None:
         install.place_model(model, folder)
     assert (folder / "tiny" / "model.safetensors").samefile(model / "model.safetensors")
     assert [path.name for path in folder.iterdir()] == ["tiny"]
+
+
+def test_a_model_that_was_prepared_anew_takes_the_old_ones_place(tmp_path: Path) -> None:
+    model, folder = tmp_path / "prepared" / "tiny", tmp_path / "volume"
+    model.mkdir(parents=True)
+    folder.mkdir()
+    for text in ("old", "new"):
+        (model / "config.json").unlink(missing_ok=True)
+        (model / "config.json").write_text(text)
+        install.place_model(model, folder)
+    assert (folder / "tiny" / "config.json").read_text() == "new"
