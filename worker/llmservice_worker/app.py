@@ -21,7 +21,7 @@ from llmservice_worker.args import WorkerArgs
 from llmservice_worker.asgi import App
 from llmservice_worker.causes import StartFailed, root_cause
 from llmservice_worker.ingress import Ingress
-from llmservice_worker.llm_config import deployment_options, engine_environment, llm_config
+from llmservice_worker.llm_config import deployment_options, engine_environment, llm_config, one_process
 from llmservice_worker.readiness import warm_up
 from llmservice_worker.shaping import ErrorShaping
 
@@ -75,9 +75,8 @@ class EngineReplica:
         length = engine._engine_client.model_config.max_model_len
         inner = await self._server.__serve_build_asgi_app__()
         app = ErrorShaping(Ingress(inner, names, int(time.time()), length), unavailable=self._is_dead)
-        started = time.monotonic()
-        await warm_up(app, self._args.model_id)
-        _log.info("engine warm in %.1f s", time.monotonic() - started)
+        took = await warm_up(app, self._args.model_id)
+        _log.info("engine warm: first requests took %s s", ", ".join(f"{seconds:.1f}" for seconds in took))
         self._watch = asyncio.create_task(self._end_with_engine())
         return app
 
@@ -105,6 +104,19 @@ async def _started_server(args: WorkerArgs) -> Any:
     config = LLMConfig(**llm_config(args))
     config.get_or_create_callback().ctx.run_init_node = False
     server = LLMServer.sync_init(config)
-    server.engine = server._engine_cls(config)
+    engine_class = server._engine_cls
+    server.engine = (_in_one_process(engine_class) if one_process(args) else engine_class)(config)
     await server.engine.start()
     return server
+
+
+def _in_one_process(engine_class: Any) -> Any:
+    """Ray's engine with scheduler and model in one process: on a CPU it takes two, which wait for each other busily."""
+
+    class InOneProcess(engine_class):  # type: ignore[misc]
+        def _prepare_engine_config(self, context: Any) -> Any:
+            prepared = super()._prepare_engine_config(context)
+            prepared[2].parallel_config.distributed_executor_backend = "uni"
+            return prepared
+
+    return InOneProcess

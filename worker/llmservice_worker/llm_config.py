@@ -51,18 +51,25 @@ def bundles(args: WorkerArgs) -> list[dict[str, float]]:
     return [{"GPU": 1, "CPU": args.cpus} if index == 0 else {"GPU": 1} for index in range(count)]
 
 
+def one_process(args: WorkerArgs) -> bool:
+    """Whether scheduler and model can share a process: on a CPU without tensor parallelism (threads are set here)."""
+    return args.accelerator is None and args.engine.tensor_parallel_size == 1
+
+
 def engine_environment(args: WorkerArgs) -> dict[str, str]:
     """What vLLM reads from the environment; on a CPU the threads of each of its processes, and its cache in GiB.
 
     TORCHDYNAMO_DISABLE: vLLM compiles small functions even with enforce_eager, at the first request that needs them;
-    that takes seconds to load, and a C++ compiler.
+    that takes seconds to load, and a C++ compiler. VLLM_ENABLE_V1_MULTIPROCESSING: without it vLLM's CPU platform
+    insists on a process of its own for the model.
     """
     if args.accelerator is not None:
         return {}
     threads = max(1, math.floor(args.cpus / args.engine.tensor_parallel_size))
     cache = {} if args.kv_cache_gib is None else {"VLLM_CPU_KVCACHE_SPACE": str(args.kv_cache_gib)}
     threading = {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    return {**threading, "TORCHDYNAMO_DISABLE": "1", **cache}
+    executor = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} if one_process(args) else {}
+    return {**threading, **executor, "TORCHDYNAMO_DISABLE": "1", **cache}
 
 
 def deployment_options(args: WorkerArgs) -> dict[str, Any]:
