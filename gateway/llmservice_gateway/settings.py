@@ -31,7 +31,7 @@ class Settings:
     agent_port: int = _number(8405, 1, 65535)
     inner_port: int = _number(8406, 1, 65535)
     threads: int = _number(2, 1, 64)
-    max_connections: int = _number(4000, 10, 1_000_000)
+    max_connections: int = _number(2000, 10, 1_000_000)
     buffer_size: int = _number(65536, 49152, 1048576)
     large_body: int = _number(8 * 1024 * 1024, 65536, 1024**3)
     header_timeout: int = _number(10, 1, 600)

@@ -19,7 +19,7 @@ from llmservice_gateway.gateway import Gateway
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.runtime import RuntimeSocket
 from llmservice_gateway.settings import Settings
-from llmservice_gateway.source import KINDS, Event, Gone, Kind, Listed, Put
+from llmservice_gateway.source import KINDS, Event, Gone, Kind, Listed, ObjectSource, Put
 from tests.unit.gateway.builders import PEPPER
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -138,8 +138,11 @@ class Answer:
 
 
 @asynccontextmanager
-async def running(listed: bool = True, **fields: Any) -> AsyncIterator[Stack]:
-    """A gateway that has seen an empty cluster (or none, where not `listed`); `fields` change its settings."""
+async def running(listed: bool = True, cluster: ObjectSource | None = None, **fields: Any) -> AsyncIterator[Stack]:
+    """A gateway that has seen an empty cluster (or none, where not `listed`); `fields` change its settings.
+
+    `cluster` takes the place of the objects in memory.
+    """
     with tempfile.TemporaryDirectory(prefix="gw") as directory:
         ports = free_ports(4)
         names = ("public_port", "metrics_port", "agent_port", "inner_port")
@@ -149,7 +152,7 @@ async def running(listed: bool = True, **fields: Any) -> AsyncIterator[Stack]:
         metrics, source, upstream = Metrics(), MemorySource(), Upstream()
         store = RuntimeSocket(settings.socket, settings.maps)
         probe = PEPPER.digest(PEPPER.probe_key())
-        agent = Agent(source, store, metrics, probe, time.time, settings.resync_interval)
+        agent = Agent(cluster or source, store, metrics, probe, time.time, settings.resync_interval)
         gateway = Gateway(settings, PEPPER, agent, metrics)
         async with _serving(upstream), aiohttp.ClientSession() as http:
             task = asyncio.create_task(gateway.run())

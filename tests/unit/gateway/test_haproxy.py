@@ -24,7 +24,7 @@ def text() -> str:
     "line",
     [
         "nbthread 2",
-        "maxconn 4000",
+        "maxconn 2000",
         "tune.bufsize 65536",
         "stats socket unix@/run/haproxy/haproxy.sock mode 600 level admin",
         f"set-var proc.pepper env({PEPPER_VARIABLE})",
