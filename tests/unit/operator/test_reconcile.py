@@ -1,0 +1,232 @@
+"""One LLMService, once: from what the watches delivered to what is written."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from llmservice_api.llmservice import Endpoint
+from llmservice_operator.cluster import ApiError
+from llmservice_operator.observed import Probe
+from llmservice_operator.reconcile import Reconciler
+from llmservice_operator.resources.ingress import make_ingress
+from llmservice_operator.store import Ref, Store
+from tests.unit.operator.builders import ANSWERS, INSTALL, NOON, AnEngine, APod, APool, AService, a_node, service_ref
+from tests.unit.operator.memory import MemoryCluster
+
+Json = dict[str, Any]
+KEY = ("team-a", "m")
+
+
+@dataclass
+class FakeProber:
+    """Answers as the test says, and keeps who was asked."""
+
+    engine_answer: Probe = ANSWERS
+    route_answer: Probe = ANSWERS
+    asked: list[str] = field(default_factory=list)
+
+    async def engine(self, address: str, model: str) -> Probe:
+        """A revision's Service."""
+        self.asked.append(f"{model} at {address}")
+        return self.engine_answer
+
+    async def route(self, namespace: str, name: str, model: str) -> Probe:
+        """Through the gateway."""
+        self.asked.append(f"{model} through /{namespace}/{name}")
+        return self.route_answer
+
+
+@dataclass
+class Bench:
+    """A reconciler over objects in memory."""
+
+    cluster: MemoryCluster
+    store: Store
+    prober: FakeProber
+    reconciler: Reconciler
+
+    def seen(self, plural: str, obj: Json) -> None:
+        """The object exists and a watch delivered it."""
+        self.store.put(plural, self.cluster.objects[self.cluster.put(plural, obj)])
+
+    async def reconcile(self) -> float | None:
+        """Once."""
+        return await self.reconciler.reconcile(KEY)
+
+    @property
+    def status(self) -> Json:
+        """The status at the API server."""
+        return dict(self.cluster.objects[service_ref()].get("status") or {})
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        """Status and reason."""
+        found = next(item for item in self.status["conditions"] if item["type"] == kind)
+        return found["status"], found["reason"]
+
+    def engine_runs(self) -> str:
+        """KubeRay has brought the one revision up, and the API server has given its Service an address."""
+        (ref,) = [ref for ref in self.cluster.objects if ref.plural == "rayservices"]
+        engine = self.cluster.objects[ref] | {"status": AnEngine().running().build()}
+        service = self.cluster.objects[Ref("services", ref.namespace, ref.name)]
+        service["spec"]["clusterIP"] = "10.96.0.9"
+        for plural, obj in (("rayservices", engine), ("services", service), ("pods", APod(ref.name).ready().build())):
+            self.seen(plural, obj)
+        return ref.name
+
+
+@pytest.fixture
+def bench() -> Bench:
+    cluster, store, prober = MemoryCluster(), Store(), FakeProber()
+    found = Bench(cluster, store, prober, Reconciler(store, cluster, prober, INSTALL, lambda: NOON, "host"))
+    found.seen("gpupools", {"metadata": {"name": "cpu", "uid": "p"}, "spec": APool().wire()})
+    found.seen("nodes", a_node())
+    found.seen("llmservices", AService().build())
+    return found
+
+
+async def test_from_nothing_to_ready_and_then_silence(bench: Bench) -> None:
+    await bench.reconcile()
+    assert bench.condition("Ready") == ("False", "Loading")
+    revision = bench.engine_runs()
+    waits = [await bench.reconcile() for _ in range(2)]
+    assert waits == [1.0, None]
+    assert bench.condition("Ready") == ("True", "Serving")
+    assert bench.status["revision"] == {"active": revision}
+    assert bench.prober.asked == ["m at 10.96.0.9:8000", "m through /team-a/m"]
+    writes = len(bench.cluster.writes)
+    for _ in range(3):
+        await bench.reconcile()
+    assert (len(bench.cluster.writes), len(bench.prober.asked)) == (writes, 2)
+
+
+async def test_events_tell_of_each_turn_once(bench: Bench) -> None:
+    await bench.reconcile()
+    bench.engine_runs()
+    for _ in range(4):
+        await bench.reconcile()
+    told = [event["message"].split(":")[0] + " " + event["reason"] for event in bench.cluster.events]
+    assert told == [
+        "Progressing RollingOut",
+        "Ready Loading",
+        "Progressing RolledOut",
+        "Ready RoutePending",
+        "Ready Serving",
+    ]
+
+
+async def test_a_silent_engine_is_asked_again_soon_and_said_once(bench: Bench) -> None:
+    await bench.reconcile()
+    bench.engine_runs()
+    bench.prober.engine_answer = Probe(error="HTTP 503: loading")
+    assert [await bench.reconcile() for _ in range(3)] == [1.0, 1.0, 1.0]
+    assert bench.condition("EngineReady") == ("False", "ProbeFailed")
+    writes = len(bench.cluster.writes)
+    await bench.reconcile()
+    assert len(bench.cluster.writes) == writes
+
+
+async def test_no_kuberay_is_said_and_looked_at_again(bench: Bench) -> None:
+    bench.cluster.refusals["apply", "rayservices"] = ApiError(404, "NotFound", "the server could not find it")
+    assert await bench.reconcile() == 30.0
+    assert bench.condition("EngineReady") == ("False", "KubeRayMissing")
+    writes = len([write for write in bench.cluster.writes if write.verb == "status"])
+    await bench.reconcile()
+    assert len([write for write in bench.cluster.writes if write.verb == "status"]) == writes
+    del bench.cluster.refusals["apply", "rayservices"]
+    await bench.reconcile()
+    assert bench.condition("EngineReady") == ("False", "Starting")
+
+
+async def test_a_foreign_child_is_said_and_nothing_of_it_is_changed(bench: Bench) -> None:
+    foreign = {"metadata": {"name": "m", "namespace": "team-a", "uid": "theirs"}, "spec": {}}
+    ref = bench.cluster.put("networkpolicies", foreign, foreign=True)
+    assert await bench.reconcile() == 30.0
+    assert bench.condition("Accepted") == bench.condition("Ready") == ("False", "ChildNotOwned")
+    assert bench.cluster.objects[ref] == foreign
+
+
+async def test_a_missing_claim_is_looked_at_again(bench: Bench) -> None:
+    service = AService().spec(model={"source": "pvc://models/m"}).metadata(resourceVersion="2").build()
+    bench.seen("llmservices", service)
+    assert await bench.reconcile() == 30.0
+    assert bench.condition("ModelReady") == ("False", "ClaimMissing")
+    bench.cluster.put("persistentvolumeclaims", {"metadata": {"name": "models", "namespace": "team-a"}})
+    await bench.reconcile()
+    assert bench.condition("ModelReady") == ("False", "Loading")
+
+
+INVALID: dict[str, tuple[Json, str]] = {
+    "a field of an older schema": ({"model": {"source": "hf://o/m"}, "gone": 1}, "spec.gone: Extra inputs"),
+    "no model": ({}, "spec.model: Field required"),
+    "an alias that is the name": ({"model": {"source": "hf://o/m", "aliases": ["m"]}}, "aliases"),
+    "a delay that the worker does not take": (
+        {"model": {"source": "hf://o/m"}, "scaling": {"downDelay": "2000h"}},
+        "604800",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "text"), INVALID.values(), ids=INVALID)
+async def test_a_spec_that_cannot_be_carried_out_is_a_condition_not_a_crash(
+    spec: Json, text: str, bench: Bench
+) -> None:
+    service = AService().metadata(resourceVersion="2").build() | {"spec": spec}
+    bench.seen("llmservices", service)
+    assert await bench.reconcile() is None
+    assert bench.condition("Accepted") == bench.condition("Ready") == ("False", "InvalidSpec")
+    assert text in bench.status["conditions"][0]["message"]
+    writes = len(bench.cluster.writes)
+    await bench.reconcile()
+    assert len(bench.cluster.writes) == writes
+
+
+async def test_a_poisoned_pool_harms_no_service_that_does_not_name_it(bench: Bench) -> None:
+    bench.seen("gpupools", {"metadata": {"name": "a-bad-one", "uid": "q"}, "spec": {"image": 7}})
+    await bench.reconcile()
+    assert bench.status["placement"]["pool"] == "cpu"
+
+
+async def test_a_deleted_services_ingress_goes(bench: Bench) -> None:
+    mine, other = (
+        make_ingress("team-a", name, Endpoint(host=f"{name}.example.com"), INSTALL.namespace) for name in ("m", "n")
+    )
+    for obj in (mine, other):
+        obj["metadata"]["uid"] = obj["metadata"]["name"]
+        bench.seen("ingresses", obj)
+    bench.store.remove(service_ref())
+    assert await bench.reconcile() is None
+    assert [write.name for write in bench.cluster.writes] == [mine["metadata"]["name"]]
+
+
+async def test_a_service_that_is_being_deleted_gets_nothing_new(bench: Bench) -> None:
+    gone = AService().metadata(deletionTimestamp="2026-01-31T12:00:00Z", resourceVersion="2").build()
+    bench.seen("llmservices", gone)
+    assert await bench.reconcile() is None
+    assert bench.cluster.writes == []
+
+
+async def test_deleted_between_event_and_status(bench: Bench) -> None:
+    del bench.cluster.objects[service_ref()]
+    await bench.reconcile()
+    assert bench.cluster.events == []
+
+
+async def test_a_host_of_another_service_is_left_to_it(bench: Bench) -> None:
+    endpoint = {"host": "a.example.com"}
+    bench.seen("llmservices", AService("older").spec(endpoint=endpoint).build())
+    theirs = make_ingress("team-a", "older", Endpoint(host="a.example.com"), INSTALL.namespace)
+    theirs["metadata"]["uid"] = "i"
+    bench.seen("ingresses", theirs)
+    bench.seen("llmservices", AService().spec(endpoint=endpoint).metadata(resourceVersion="2").build())
+    await bench.reconcile()
+    assert bench.condition("Accepted") == ("False", "HostTaken")
+    bench.store.remove(service_ref("older"))
+    await bench.reconcile()
+    assert bench.condition("Accepted") == ("True", "Valid")
+
+
+async def test_an_error_that_may_pass_is_raised_for_the_queue(bench: Bench) -> None:
+    bench.cluster.refusals["status", "llmservices"] = ApiError(500, "InternalError", "etcd")
+    with pytest.raises(ApiError):
+        await bench.reconcile()
