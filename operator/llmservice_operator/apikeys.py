@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from llmservice_api.apikey import APIKeySpec
 from llmservice_api.names import APIKEYS
 from llmservice_api.reasons import ConditionType, Reason
@@ -51,7 +49,8 @@ class KeyIssuer:
             return None
         try:
             spec = APIKeySpec.model_validate(api_key.get("spec") or {})
-        except ValidationError as error:
+            expires = instant(spec.expires_at) if spec.expires_at else None
+        except ValueError as error:  # pydantic's among them; an instant such as 23:59:60Z is no datetime
             await self._say(api_key, {}, [false(ConditionType.READY, Reason.INVALID_SPEC, str(error))])
             return None
         status = {key: (api_key.get("status") or {}).get(key) for key in ("id", "digest", "secretName")}
@@ -63,15 +62,16 @@ class KeyIssuer:
             status = issued
         now = self.clock()
         await self._say(api_key, status, conditions(spec, now))
-        left = (instant(spec.expires_at) - now).total_seconds() if spec.expires_at else None
+        left = (expires - now).total_seconds() if expires else None
         return left + 0.1 if left is not None and 0 < left < 86400 * 30 else None
 
     async def _issue(self, api_key: Json) -> Json | Finding:
         key = self.make()
         metadata = api_key["metadata"]
         status = {"id": key.id, "digest": digest(self.pepper, key), "secretName": metadata["name"]}
-        pending = false(ConditionType.READY, Reason.STARTING, "the Secret is being written")
-        await self._say(api_key, status, [pending])
+        if not is_taken(api_key):  # else each try would write status twice, and each write is an event
+            pending = false(ConditionType.READY, Reason.STARTING, "the Secret is being written")
+            await self._say(api_key, status, [pending])
         secret = make_key_secret(api_key, key.text, f"{self.install.public_url}/v1")
         try:
             await self.cluster.apply("secrets", secret, force=False)
@@ -107,6 +107,12 @@ def is_issued(api_key: Json) -> bool:
     ready = [c for c in status.get("conditions", []) if c["type"] == ConditionType.READY]
     shown = bool(ready) and (ready[0]["status"] == "True" or ready[0]["reason"] == Reason.EXPIRED)
     return shown and bool(status.get("digest"))
+
+
+def is_taken(api_key: Json) -> bool:
+    """Whether the last try found a Secret of the name that is not ours."""
+    found = (api_key.get("status") or {}).get("conditions", [])
+    return any(c["type"] == ConditionType.READY and c["reason"] == Reason.SECRET_TAKEN for c in found)
 
 
 def conditions(spec: APIKeySpec, now: datetime) -> list[Finding]:

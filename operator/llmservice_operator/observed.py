@@ -105,7 +105,7 @@ def is_owned(obj: Json, uid: str) -> bool:
 
 def instant(text: str) -> datetime:
     """An RFC 3339 instant, such as `2026-01-31T12:00:00Z`."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text.upper())
 
 
 def rfc3339(moment: datetime) -> str:
