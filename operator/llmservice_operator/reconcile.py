@@ -54,10 +54,10 @@ class Reconciler:
             return None
         try:
             observed = await observe(self.store, self.cluster, self.install, service, self.clock())
-        except ValidationError as error:
+            return await self._reconcile(observed)
+        except ValidationError as error:  # of the spec, or of what the worker would be told
             await self._say_invalid(service, error)
             return None
-        return await self._reconcile(observed)
 
     async def _reconcile(self, observed: Observed) -> float | None:
         observed = await self._probed(observed)
