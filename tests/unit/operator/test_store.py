@@ -46,11 +46,24 @@ def test_replace_finds_what_a_watch_lost() -> None:
     for obj in (thing("gone"), thing("same"), thing("changed")):
         store.put("services", obj)
     store.put("pods", thing("other-kind"))
-    changed = store.replace("services", [thing("same"), thing("changed", 2), thing("new")])
+    listed = [thing("same"), thing("changed", 2), thing("new")]
+    changed = store.replace("services", listed, store.versions("services"))
     assert changed == {Ref("services", "ns", name) for name in ("gone", "changed", "new")}
     assert version(store, "gone") is None
     assert store.get(Ref("pods", "ns", "other-kind")) is not None
-    assert store.replace("services", [thing("same"), thing("changed", 2), thing("new")]) == set()
+    assert store.replace("services", listed, store.versions("services")) == set()
+
+
+def test_replace_spares_what_came_while_the_list_was_under_way() -> None:
+    store = Store()
+    for obj in (thing("gone"), thing("written")):
+        store.put("services", obj)
+    before = store.versions("services")
+    store.put("services", thing("written", 7))
+    store.put("services", thing("made", 8))
+    assert store.replace("services", [], before) == {Ref("services", "ns", "gone")}
+    assert version(store, "written") == "7"
+    assert version(store, "made") == "8"
 
 
 def test_children_are_found_by_their_label_in_their_namespace() -> None:

@@ -1,0 +1,226 @@
+"""From a changed object to keys; and the relist that finds what a watch lost."""
+
+import asyncio
+import contextlib
+from collections.abc import Hashable
+from typing import Any
+
+import kopf
+import pytest
+
+from llmservice_api.names import LABEL_NAMESPACE, LABEL_SERVICE
+from llmservice_operator.cluster import ApiError
+from llmservice_operator.handlers import CHILDREN, WATCHED, Router, configure, registry
+from llmservice_operator.relist import Relister, shared_part_changed
+from llmservice_operator.store import Ref, Store
+from llmservice_operator.workqueue import KeyQueue
+from tests.unit.operator.builders import AService, a_node, an_api_key, child, service_ref
+from tests.unit.operator.memory import MemoryCluster
+
+Json = dict[str, Any]
+SERVICE = AService().build()
+POOL = {"metadata": {"name": "cpu", "uid": "p"}, "spec": {}}
+
+
+def _nobody() -> Any:
+    async def reconcile(_: Hashable) -> float | None:
+        raise AssertionError("no worker runs in these tests")
+
+    return KeyQueue(reconcile, lambda *_: None)
+
+
+@pytest.fixture
+def router() -> Router:
+    return Router(Store(), _nobody(), _nobody(), _nobody())
+
+
+def waiting(queue: KeyQueue[Any]) -> set[Any]:
+    """Keys that were added since the last call."""
+    found = set(queue._waiting)
+    queue._waiting.clear()
+    return found
+
+
+ROUTES: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
+    "the service itself": ("llmservices", SERVICE, {("team-a", "m")}),
+    "its child": ("services", child(SERVICE, "m-1"), {("team-a", "m")}),
+    "its pod": ("pods", child(SERVICE, "m-1-worker"), {("team-a", "m")}),
+    "a child of a service that is unknown": ("services", child(AService("n").build(), "n-1"), {("team-a", "n")}),
+    "an unlabelled Service": ("services", {"metadata": {"name": "x", "namespace": "team-a"}}, set()),
+    "an Ingress in the gateway's namespace": (
+        "ingresses",
+        {
+            "metadata": {
+                "name": "host-1",
+                "namespace": "llmservice-system",
+                "labels": {LABEL_SERVICE: "m", LABEL_NAMESPACE: "team-a"},
+            }
+        },
+        {("team-a", "m")},
+    ),
+    "a pool": ("gpupools", POOL, {("team-a", "m"), ("team-b", "o")}),
+    "a node": ("nodes", a_node(), {("team-a", "m"), ("team-b", "o")}),
+    "an Ingress class": ("ingressclasses", {"metadata": {"name": "t"}}, {("team-a", "m"), ("team-b", "o")}),
+    "a key": ("apikeys", an_api_key(), set()),
+}
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize(("plural", "obj", "keys"), ROUTES.values(), ids=ROUTES)
+async def test_whom_an_object_bears_on(
+    plural: str, obj: Json, keys: set[tuple[str, str]], deleted: bool, router: Router
+) -> None:
+    for service in (SERVICE, AService("o", "team-b").build()):
+        router.store.put("llmservices", service)
+    (router.deleted if deleted else router.changed)(plural, obj)
+    assert waiting(router.services) == keys
+    assert waiting(router.api_keys) == ({("team-a", "app")} if plural == "apikeys" else set())
+
+
+async def test_a_pool_and_a_node_bear_on_pools(router: Router) -> None:
+    router.changed("gpupools", POOL)
+    assert waiting(router.pools) == {"cpu"}
+    router.changed("nodes", a_node())
+    assert waiting(router.pools) == {"cpu"}
+    router.changed("llmservices", SERVICE)
+    assert waiting(router.pools) == set()
+
+
+async def test_a_child_whose_label_is_edited_bears_on_both_services(router: Router) -> None:
+    moved = child(SERVICE, "m-1")
+    router.changed("services", moved)
+    waiting(router.services)
+    labels = {LABEL_SERVICE: "n"}
+    router.changed("services", {**moved, "metadata": moved["metadata"] | {"labels": labels, "resourceVersion": "9"}})
+    assert waiting(router.services) == {("team-a", "m"), ("team-a", "n")}
+
+
+def handler(router: Router, plural: str) -> Any:
+    """What kopf calls for an event of this kind."""
+    found = registry(router, lambda plural, obj: shared_part_changed(router.store, plural, obj))
+    return next(item.fn for item in found._watching._handlers if item.id == plural)
+
+
+async def test_only_events_are_handled_and_children_by_label_only() -> None:
+    found = registry(Router(Store(), _nobody(), _nobody(), _nobody()), lambda *_: True)
+    assert {item.id for item in found._watching._handlers} == set(WATCHED)
+    assert {item.id for item in found._watching._handlers if item.labels} == set(CHILDREN)
+    for other in (found._changing, found._spawning, found._indexing):
+        assert not list(other._handlers)  # they would write annotations or finalizers onto users' objects
+
+
+async def test_events_reach_store_and_queue(router: Router) -> None:
+    handle = handler(router, "llmservices")
+    handle(event={"type": None, "object": SERVICE}, body=None)
+    assert router.store.get(service_ref()) is not None
+    handle(event={"type": "DELETED", "object": SERVICE})
+    assert router.store.get(service_ref()) is None
+    assert waiting(router.services) == {("team-a", "m")}
+
+
+@pytest.mark.parametrize(
+    ("change", "news"),
+    [
+        ({"status": {"conditions": ["heartbeat"]}}, False),
+        ({"spec": {"unschedulable": True}}, True),
+        ({"metadata": a_node(pool="gpu")["metadata"]}, True),
+    ],
+)
+async def test_a_nodes_heartbeat_is_no_news(change: Json, news: bool, router: Router) -> None:
+    handle = handler(router, "nodes")
+    handle(event={"type": "ADDED", "object": a_node()})
+    router.store.put("llmservices", SERVICE)
+    waiting(router.services)
+    handle(event={"type": "MODIFIED", "object": a_node() | change})
+    assert bool(waiting(router.services)) is news
+
+
+def test_kopf_never_gives_a_watch_up_and_posts_nothing() -> None:
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    backoffs = iter(settings.networking.error_backoffs)  # type: ignore[arg-type]
+    assert {next(backoffs) for _ in range(1000)} == {5.0}
+    assert not settings.posting.enabled
+    assert settings.peering.standalone
+
+
+@pytest.fixture
+def cluster() -> MemoryCluster:
+    found = MemoryCluster()
+    found.put("llmservices", SERVICE)
+    found.put("services", child(SERVICE, "m-1"))
+    found.put("services", {"metadata": {"name": "stranger", "namespace": "team-a"}})
+    return found
+
+
+async def test_a_relist_finds_what_came_and_what_went(router: Router, cluster: MemoryCluster) -> None:
+    lost = child(SERVICE, "m-lost")
+    router.store.put("services", lost)
+    served = await Relister(router.store, cluster, router, 300).relist()
+    assert served == set(WATCHED)
+    assert [ref.name for ref, _ in router.store.children("team-a", "m")] == ["m-1"]
+    assert waiting(router.services) == {("team-a", "m")}
+    await Relister(router.store, cluster, router, 300).relist()
+    assert waiting(router.services) == set()
+
+
+async def test_a_kind_that_is_not_installed_is_no_error(router: Router, cluster: MemoryCluster) -> None:
+    cluster.refusals["list", "rayservices"] = ApiError(404, "NotFound", "no such kind")
+    assert await Relister(router.store, cluster, router, 300).relist() == set(WATCHED) - {"rayservices"}
+
+
+async def test_namespaced_kinds_are_listed_in_the_watched_namespaces_only(
+    router: Router, cluster: MemoryCluster
+) -> None:
+    cluster.put("llmservices", AService("other", "team-b").build())
+    await Relister(router.store, cluster, router, 300, ("team-a", "llmservice-system")).relist()
+    assert [item["metadata"]["name"] for item in router.store.of_kind("llmservices")] == ["m"]
+
+
+ERRORS = [
+    ApiError(503, "x", "x"),
+    TimeoutError(),
+    ConnectionResetError(),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+async def test_a_failed_relist_is_tried_again(
+    error: Exception, router: Router, cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    done = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        cluster.refusals = {}
+        await asyncio.Event().wait() if done.is_set() else None
+
+    monkeypatch.setattr("llmservice_operator.relist.asyncio.sleep", sleep)
+    cluster.refusals["list", "llmservices"] = error
+    relister = Relister(router.store, cluster, router, 300)
+    task = asyncio.create_task(relister.run(done.set))
+    async with asyncio.timeout(1):
+        waiter = asyncio.create_task(done.wait())
+        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+    assert not task.done(), task.exception()
+    assert slept[0] == 5.0
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_what_came_while_the_list_was_under_way_is_not_taken_for_gone(
+    router: Router, cluster: MemoryCluster
+) -> None:
+    class Slow(MemoryCluster):
+        async def list(self, plural: str, label_selector: str = "", namespace: str = "") -> list[Json]:
+            found = await super().list(plural, label_selector, namespace)
+            if plural == "llmservices":  # a watch is quicker than the answer to the list
+                router.changed("llmservices", AService("new").metadata(resourceVersion="999").build())
+            return found
+
+    slow = Slow(objects=cluster.objects)
+    await Relister(router.store, slow, router, 300).relist()
+    assert router.store.get(Ref("llmservices", "team-a", "new")) is not None
