@@ -127,19 +127,18 @@ class Cluster:
         body: Json | None = None,
         content_type: str = "application/json",
     ) -> Json:
-        async with self._session.request(
-            method,
-            self._access.server + path,
-            params={key: value for key, value in (params or {}).items() if value},
-            data=None if body is None else json.dumps(body),
-            headers={"Accept": "application/json", "Content-Type": content_type, **self._access.headers()},
-            ssl=self._access.tls,
-        ) as response:
-            text = await response.text()
-            if response.status >= 400:
-                raise _error(response.status, text)
-            answer: Json = json.loads(text)
-            return answer
+        try:
+            async with self._session.request(
+                method,
+                self._access.server + path,
+                params={key: value for key, value in (params or {}).items() if value},
+                data=None if body is None else json.dumps(body),
+                headers={"Accept": "application/json", "Content-Type": content_type, **self._access.headers()},
+                ssl=self._access.tls,
+            ) as response:
+                return _answer(response.status, await response.text())
+        except aiohttp.ClientError as error:
+            raise ApiError(503, "Unreachable", f"{type(error).__name__}: {error}") from error
 
 
 def _path(plural: str, namespace: str = "", name: str = "") -> str:
@@ -149,14 +148,17 @@ def _path(plural: str, namespace: str = "", name: str = "") -> str:
     return "/".join([*parts, plural, *([name] if name else [])])
 
 
-def _error(status: int, text: str) -> ApiError:
+def _answer(status: int, text: str) -> Json:
+    """The decoded answer; ApiError where it is a refusal, or was written by something else than an API server."""
     try:
         answer = json.loads(text)
     except ValueError:
-        answer = {}
-    if not isinstance(answer, dict):
-        answer = {}
-    return ApiError(status, answer.get("reason", "Unknown"), answer.get("message", text[:500]))
+        answer = None
+    if status < 400 and isinstance(answer, dict):
+        return answer
+    said: Json = answer if isinstance(answer, dict) else {}
+    status = status if status >= 400 else 502
+    raise ApiError(status, said.get("reason", "Unknown"), said.get("message", text[:500]))
 
 
 @asynccontextmanager

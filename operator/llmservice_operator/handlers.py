@@ -12,7 +12,7 @@ import kopf
 
 from llmservice_api.names import APIKEYS, GPUPOOLS, LABEL_NAMESPACE, LABEL_SERVICE, LLMSERVICES
 from llmservice_operator.cluster import API_VERSIONS
-from llmservice_operator.store import Ref, Store
+from llmservice_operator.store import Ref, Store, ref_of
 from llmservice_operator.workqueue import KeyQueue
 
 Key = tuple[str, str]
@@ -36,8 +36,11 @@ class Router:
 
     def changed(self, plural: str, obj: Json) -> None:
         """An object was added or modified."""
+        known = self.store.get(ref_of(plural, obj))
         ref = self.store.put(plural, obj)
         self.touch(ref, obj)
+        if known is not None and known["metadata"].get("labels") != obj["metadata"].get("labels"):
+            self.touch(ref, known)  # the service whose label it bore
 
     def deleted(self, plural: str, obj: Json) -> None:
         """An object is gone."""

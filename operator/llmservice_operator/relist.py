@@ -44,6 +44,7 @@ class Relister:
         """One relist of all kinds; returns those that the API server has."""
         served = set()
         for plural in WATCHED:
+            before = self.store.versions(plural)
             try:
                 objects = await self._list(plural)
             except ApiError as error:
@@ -51,7 +52,7 @@ class Relister:
                     raise
                 continue
             served.add(plural)
-            for ref in self.store.replace(plural, objects):
+            for ref in self.store.replace(plural, objects, before):
                 found = self.store.get(ref)
                 self.router.touch(ref, found)
                 if found is None:

@@ -47,10 +47,18 @@ class Store:
         if obj is not None:
             self._children_of(ref, obj).discard(ref)
 
-    def replace(self, plural: str, objects: list[Json]) -> set[Ref]:
-        """Take a full list for the truth; returns the references that it changed (gone, new or newer)."""
+    def versions(self, plural: str) -> dict[Ref, int]:
+        """What is known of a kind, for `replace`: taken before the list is asked for."""
+        return {ref: _version(obj) for ref, obj in self._objects.items() if ref.plural == plural}
+
+    def replace(self, plural: str, objects: list[Json], before: dict[Ref, int]) -> set[Ref]:
+        """Take a full list for the truth, but for what a watch or a write of ours brought while it was under way.
+
+        Returns the references that it changed (gone, new or newer).
+        """
         listed = {ref_of(plural, obj): obj for obj in objects}
-        gone = {ref for ref in self._objects if ref.plural == plural and ref not in listed}
+        now = self.versions(plural)
+        gone = {ref for ref, version in before.items() if ref not in listed and now.get(ref) == version}
         for ref in gone:
             self.remove(ref)
         changed = {ref for ref, obj in listed.items() if not _same(self._objects.get(ref), obj)}
