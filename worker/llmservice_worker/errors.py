@@ -4,6 +4,7 @@ A 4xx keeps its message, redacted: it is about what the client sent. A 5xx says 
 """
 
 import json
+import re
 from typing import Any, Final
 
 from llmservice_worker.redaction import redact
@@ -32,6 +33,10 @@ RETRY_AFTER_S: Final = 1
 """What a refusal by overload asks clients to wait at least, in seconds."""
 
 
+_INVALID: Final = re.compile(r"'loc': \(([^)]*)\), 'msg': (?:'([^']*)'|\"([^\"]*)\")")
+"""One of the errors that FastAPI's validation lists, as vLLM prints them."""
+
+
 def status_of(status: int) -> int:
     """The status that a client gets for `status`: the same, or the one that OpenAI's API has for it."""
     return _STATUS.get(status, status)
@@ -54,8 +59,7 @@ def shaped(status: int, body: bytes) -> bytes:
     error = found.get("error", found)
     if not isinstance(error, dict):
         return error_body(status, str(error))
-    message = error.get("message") or error.get("detail")
-    param = error.get("param")
+    message, param = _validation(error.get("message") or error.get("detail"), error.get("param"))
     code = error.get("code")
     return error_body(
         status,
@@ -75,6 +79,23 @@ def shaped_event(event: bytes) -> bytes:
     if isinstance(error, dict) and not isinstance(code, int):
         return event
     return b"data: " + shaped(code if isinstance(code, int) else 500, data)
+
+
+def _validation(message: Any, param: Any) -> tuple[Any, Any]:
+    """vLLM's listing of validation errors, with the client's whole input in it, as `field: what is wrong`."""
+    if not isinstance(message, str) or "validation error" not in message:
+        return message, param
+    found = [(_field(loc), one or other) for loc, one, other in _INVALID.findall(message)]
+    if not found:
+        return message.partition(": ")[2] or message, _field(param)
+    return "; ".join(f"{field}: {text}" if field else text for field, text in found[:4]), found[0][0]
+
+
+def _field(loc: Any) -> str | None:
+    """`messages.0.role` of `'body', 'messages', 0, 'role'` or of `body.messages.0.role`; None where it is no field."""
+    parts = re.findall(r"[^\s',.()]+", loc) if isinstance(loc, str) else []
+    named = [part for part in parts if part != "body"]
+    return ".".join(named) if named and not named[0].isdigit() else None
 
 
 def _code(status: int, param: Any, code: str | None) -> str | None:

@@ -8,7 +8,7 @@ _TRACEBACK: Final = re.compile(r"Traceback \(most recent call last\):?.*", re.DO
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 _MEMORY: Final = re.compile(r" ?\bat 0x[0-9a-fA-F]+|\b0x[0-9a-fA-F]{6,}\b")
 _URL: Final = re.compile(r"\b(?:https?|tcp|ipc|file)://[^\s'\"<>)]+")
-_PATH: Final = re.compile(r"(?<![\w/.:-])/(?:[\w.+@-]+/)+[\w.+@-]*")
+_PATH: Final = re.compile(r"(?<![\w/.:-])(?!/v1/)/(?:[\w.+@-]+/)+[\w.+@-]*")
 _ADDRESS: Final = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b")
 
 _LONGEST: Final = 600

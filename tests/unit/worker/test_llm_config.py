@@ -1,0 +1,65 @@
+from llmservice_worker.args import Engine, EngineExtra, WorkerArgs
+from llmservice_worker.llm_config import bundles, deployment_options, engine_environment, engine_kwargs, llm_config
+
+
+def cpu(cpus: float = 2, tensor_parallel: int = 1, kv_cache: int | None = 1) -> WorkerArgs:
+    engine = Engine(tensor_parallel_size=tensor_parallel)
+    return WorkerArgs(model_id="org/m", source="/models/c/m", cpus=cpus, kv_cache_gib=kv_cache, engine=engine)
+
+
+def gpu(count: int) -> WorkerArgs:
+    engine = Engine(tensor_parallel_size=count, extra=EngineExtra(gpu_memory_utilization=0.8))
+    return WorkerArgs(model_id="m", source="org/m", revision="abc", accelerator="nvidia.com/gpu", cpus=4, engine=engine)
+
+
+def test_a_cpu_engine_is_eager_and_asks_for_no_accelerator() -> None:
+    config = llm_config(cpu())
+    assert config["model_loading_config"] == {"model_id": "org/m", "model_source": "/models/c/m"}
+    assert config["accelerator_type"] is None
+    assert config["placement_group_config"]["bundles"] == [{"CPU": 2.0}]
+    assert config["engine_kwargs"]["enforce_eager"] is True
+
+
+def test_what_the_owner_sets_wins_over_our_default() -> None:
+    args = WorkerArgs(model_id="m", source="org/m", engine=Engine(extra=EngineExtra(enforce_eager=False)))
+    assert engine_kwargs(args)["enforce_eager"] is False
+
+
+def test_each_accelerator_has_a_bundle_and_the_first_the_cpus() -> None:
+    assert bundles(gpu(1)) == [{"GPU": 1, "CPU": 4.0}]
+    assert bundles(gpu(3)) == [{"GPU": 1, "CPU": 4.0}, {"GPU": 1}, {"GPU": 1}]
+    kwargs = engine_kwargs(gpu(3))
+    assert (kwargs["tensor_parallel_size"], kwargs["gpu_memory_utilization"]) == (3, 0.8)
+    assert "enforce_eager" not in kwargs
+    assert engine_environment(gpu(3)) == {}
+
+
+def test_a_revision_holds_for_weights_and_tokenizer() -> None:
+    kwargs = engine_kwargs(gpu(1))
+    assert (kwargs["revision"], kwargs["tokenizer_revision"]) == ("abc", "abc")
+    assert "revision" not in engine_kwargs(cpu())
+
+
+def test_threads_and_cache_of_a_cpu_engine() -> None:
+    environment = engine_environment(cpu())
+    assert (environment["OMP_NUM_THREADS"], environment["VLLM_CPU_KVCACHE_SPACE"]) == ("2", "1")
+    assert engine_environment(cpu(cpus=0.5))["OMP_NUM_THREADS"] == "1"
+    assert engine_environment(cpu(cpus=8, tensor_parallel=2))["OMP_NUM_THREADS"] == "4"
+    assert "VLLM_CPU_KVCACHE_SPACE" not in engine_environment(cpu(kv_cache=None))
+
+
+def test_one_process_only_without_tensor_parallelism() -> None:
+    assert engine_environment(cpu())["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in engine_environment(cpu(tensor_parallel=2))
+
+
+def test_no_documentation_route_and_no_prompt_in_logs() -> None:
+    kwargs = engine_kwargs(cpu())
+    assert kwargs["disable_fastapi_docs"] is True
+    assert "enable_log_requests" not in kwargs
+
+
+def test_a_replica_sits_in_its_first_bundle() -> None:
+    options = deployment_options(gpu(2))
+    assert options["placement_group_bundles"] == bundles(gpu(2))
+    assert options["ray_actor_options"] == {"num_cpus": 0}
