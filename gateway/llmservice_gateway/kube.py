@@ -8,6 +8,7 @@ list ──> Listed ──> watch from its version ──> Put, Gone …
 import asyncio
 import json
 import logging
+import os
 import random
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ import urllib3
 from kubernetes import client, config
 
 from llmservice_api.names import GROUP, VERSION
+from llmservice_gateway.settings import SettingsError
 from llmservice_gateway.source import KINDS, Event, Gone, Kind, Listed, Put
 
 _LOG: Final = logging.getLogger(__name__)
@@ -32,6 +34,10 @@ Deliver = Callable[[Event], None]
 
 class WatchLost(Exception):
     """The watch cannot go on from where it is; a new list is needed."""
+
+
+class ThreadEnded(Exception):
+    """A thread met what nobody foresaw; the message is its kind."""
 
 
 class KubernetesSource:
@@ -50,20 +56,31 @@ class KubernetesSource:
         self._backoff = backoff
 
     async def events(self) -> AsyncIterator[Event]:
-        """What happened, in order per kind; never ends."""
+        """What happened, in order per kind; never ends, but raises where a thread ends that must not."""
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[Event] = asyncio.Queue()
+        queue: asyncio.Queue[Event | ThreadEnded] = asyncio.Queue()
         stop = threading.Event()
 
-        def deliver(event: Event) -> None:
+        def deliver(event: Event | ThreadEnded) -> None:
             if not stop.is_set():
                 loop.call_soon_threadsafe(queue.put_nowait, event)
 
+        def run(kind: Kind) -> None:
+            try:
+                self._follow(kind, deliver, stop)
+            except Exception:  # noqa: BLE001 - said in the log, and it ends the gateway
+                # Without its watch a gateway would go on with keys that are revoked: better to start anew.
+                _LOG.exception("watching %s", kind)
+                deliver(ThreadEnded(kind))
+
         for kind in KINDS:
-            threading.Thread(target=self._follow, args=(kind, deliver, stop), name=kind, daemon=True).start()
+            threading.Thread(target=run, args=(kind,), name=kind, daemon=True).start()
         try:
             while True:
-                yield await queue.get()
+                event = await queue.get()
+                if isinstance(event, ThreadEnded):
+                    raise event
+                yield event
         finally:
             stop.set()
 
@@ -119,11 +136,14 @@ class KubernetesSource:
 
 
 def connect() -> Any:
-    """A client for the cluster that the pod runs in, or the one that KUBECONFIG names."""
+    """A client for the cluster that the pod runs in, else the one that KUBECONFIG names; raises SettingsError."""
     try:
-        config.load_incluster_config()
-    except config.ConfigException:
-        config.load_kube_config()
+        if "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config()
+        else:
+            config.load_kube_config()
+    except config.ConfigException as error:
+        raise SettingsError(f"no cluster to read from: {error}") from error
     return client.CustomObjectsApi()
 
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from kubernetes import client
 
-from llmservice_gateway.kube import KubernetesSource
+from llmservice_gateway.kube import KubernetesSource, ThreadEnded
 from llmservice_gateway.source import Event, Gone, Listed, Put
 from tests.integration.gateway_stack import free_ports
 from tests.unit.gateway.builders import llmservice
@@ -116,6 +116,14 @@ async def test_refusals_are_tried_again_for_ever(refusal: int) -> None:
     async with following(server) as (events, failures):
         assert await take(events, 1) == [Listed("llmservices", [])]
         assert len(failures) == 8
+
+
+async def test_what_nobody_foresaw_ends_the_source_instead_of_its_news() -> None:
+    server = Apiserver()
+    server.lists.put_nowait({"items": []})
+    async with following(server) as (events, _):
+        with pytest.raises(ThreadEnded, match="llmservices"):
+            await take(events, 1)
 
 
 @pytest.mark.parametrize(
