@@ -48,7 +48,8 @@ BODY_NOT_JSON: Final = ApiError(400, "invalid_json", "The body must be a JSON ob
 MODEL_MISSING: Final = ApiError(
     400,
     "missing_required_parameter",
-    "The gateway found no string `model` at the top of the JSON body. Put it there, or call /<namespace>/<name>/v1.",
+    "The gateway found no string `model` at the top of the JSON body. "
+    "Put it there, before deeply nested fields, or call /<namespace>/<name>/v1.",
     param="model",
 )
 MODEL_TWICE: Final = ApiError(400, "invalid_json", "The body names `model` more than once.", param="model")
