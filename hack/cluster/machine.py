@@ -20,6 +20,7 @@ PROGRAMS = {
     "iptables": "iptables",
     "conntrack": "conntrack",
     "buildah": "buildah",
+    "skopeo": "skopeo",
     "debootstrap": "debootstrap",
     "gcc": "gcc",
     "socat": "socat",

@@ -20,7 +20,7 @@ PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeou
 
 def words(*arguments: str | Path) -> list[str]:
     """A buildah command line on our storage."""
-    places = ["--root", storage(), "--runroot", cache_root() / "buildah-run", "--storage-driver", "overlay"]
+    places = ["--root", storage(), "--runroot", run_root(), "--storage-driver", "overlay"]
     return [str(word) for word in ("buildah", *places, *arguments)]
 
 
@@ -37,6 +37,11 @@ def exclusive() -> Iterator[None]:
 def storage() -> Path:
     """Layers and images."""
     return cache_root() / "buildah"
+
+
+def run_root() -> Path:
+    """Locks and mount counts."""
+    return cache_root() / "buildah-run"
 
 
 def has(reference: str) -> bool:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hack.cluster import engine, kind
-from hack.cluster.images import buildah
+from hack.cluster.images import buildah, transfer
 from hack.cluster.images.components import Component
 
 WORKER = Component("worker", {"TARGET": "cpu"}, "cpu-")
@@ -62,3 +62,10 @@ def test_kind_is_called_for_one_cluster_and_our_kubeconfig() -> None:
         assert f"--kubeconfig={kind.KUBECONFIG}" in words
     assert kind.load_archive_words(Path("/a.tar"))[:3] == ["kind", "load", "image-archive"]
     assert kind.address_words()[-1] == "llmservice-control-plane"
+
+
+def test_layers_leave_the_storage_uncompressed() -> None:
+    words = transfer.copy_words("docker.io/llmservice/gateway:1", Path("/layout"))
+    assert words[:2] == ["skopeo", "copy"]
+    assert "--dest-oci-accept-uncompressed-layers" in words
+    assert words[-1] == "oci:/layout:docker.io/llmservice/gateway:1"
