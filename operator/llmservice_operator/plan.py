@@ -202,7 +202,7 @@ def _desired(observed: Observed, placement: Placed, wanted: str, rollout: Rollou
     service, spec, install = observed.service, observed.spec, observed.install
     desired = [
         ("networkpolicies", make_network_policy(service, install.namespace)),
-        ("poddisruptionbudgets", make_disruption_budget(service)),
+        ("poddisruptionbudgets", make_disruption_budget(service, spec)),
     ]
     if rollout.create:
         desired += [

@@ -1,15 +1,20 @@
-"""How many worker pods of a service a drain may take at once."""
+"""How many workers of a service must stay while a node is drained."""
 
 from typing import Any
 
+from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.names import LABEL_SERVICE, labels
 from llmservice_operator.resources.metadata import owner_reference, sealed
+from llmservice_operator.resources.worker_args import bounds
 
 Json = dict[str, Any]
 
 
-def make_disruption_budget(service: Json) -> Json:
-    """One pod at a time, so that a node drain goes on also where there is a single replica."""
+def make_disruption_budget(service: Json, spec: LLMServiceSpec) -> Json:
+    """One worker at a time below the fewest replicas; a single replica may go, so that a drain goes on.
+
+    `minAvailable`, because `maxUnavailable` asks the pods' controller for a scale, which a RayCluster has not.
+    """
     name = service["metadata"]["name"]
     return sealed(
         {
@@ -21,6 +26,9 @@ def make_disruption_budget(service: Json) -> Json:
                 "labels": labels(name, "disruption-budget"),
                 "ownerReferences": [owner_reference("LLMService", service)],
             },
-            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {LABEL_SERVICE: name}}},
+            "spec": {
+                "minAvailable": max(bounds(spec)[0] - 1, 0),
+                "selector": {"matchLabels": {LABEL_SERVICE: name, "ray.io/node-type": "worker"}},
+            },
         }
     )

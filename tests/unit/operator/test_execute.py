@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmservice_api.llmservice import Endpoint
+from llmservice_api.llmservice import Endpoint, LLMServiceSpec
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.cluster import ApiError
 from llmservice_operator.conditions import Finding, false, true
@@ -18,7 +18,7 @@ from tests.unit.operator.memory import MemoryCluster, Write
 
 SERVICE = AService().build()
 POLICY = make_network_policy(SERVICE, INSTALL.namespace)
-BUDGET = make_disruption_budget(SERVICE)
+BUDGET = make_disruption_budget(SERVICE, LLMServiceSpec.model_validate(SERVICE["spec"]))
 ACCEPTED = true(ConditionType.ACCEPTED, Reason.VALID)
 BOTH = Plan(accepted=ACCEPTED, apply=(("networkpolicies", POLICY), ("poddisruptionbudgets", BUDGET)))
 
