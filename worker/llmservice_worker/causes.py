@@ -14,7 +14,10 @@ _SEE_ABOVE: Final = re.compile(r"root cause|EngineDeadError|WorkerProc initializ
 _EXITS: Final = re.compile(r"Failed core proc\(s\): \{[^}]*: (-?\d+)")
 _PYDANTIC: Final = re.compile(r"Value error, (.+?)(?: \[type=|\s*For further information|$)", re.DOTALL)
 _MISSING_LIBRARY: Final = re.compile(r"\b(lib[\w.+-]+\.so[\w.]*: cannot open shared object file[^'\")]*)")
-_PREFIX: Final = re.compile(r"^(?:RuntimeError|ValueError|OSError|Exception|AssertionError): ")
+_PREFIX: Final = re.compile(
+    r"^(?:(?:RuntimeError|ValueError|OSError|Exception|AssertionError|Failed to create vLLM engine config): )+"
+)
+_LONGEST: Final = 320
 
 _SIGNALS: Final = {
     -9: "the engine's process was killed (SIGKILL): most likely out of memory",
@@ -78,4 +81,4 @@ def _plain(text: str, names: Mapping[str, str]) -> str:
     text = _PREFIX.sub("", redact(text))
     for mark, name in marks.items():
         text = text.replace(mark, name)
-    return one_line(text)
+    return one_line(text, _LONGEST)
