@@ -1,0 +1,198 @@
+"""What the schema refuses, by a real API server: at admission, with the field's path."""
+
+from typing import Any
+
+import pytest
+
+from tests.integration.client import Client, Refused
+
+Json = dict[str, Any]
+SOURCE: Json = {"source": "hf://org/model"}
+
+
+def an_object(kind: str, spec: Json, name: str = "m") -> Json:
+    """An object of ours."""
+    return {"apiVersion": "llmservice.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def attempt(client: Client, kind: str, spec: Json, name: str = "m") -> None:
+    """Create for trial only."""
+    namespace = "" if kind == "GPUPool" else "default"
+    client.create(f"{kind.lower()}s", an_object(kind, spec, name), namespace, trial=True)
+
+
+def service(**spec: Any) -> Json:
+    """An LLMService's spec that is right but for what is set."""
+    return {"model": SOURCE} | spec
+
+
+def engine(**fields: Any) -> Json:
+    """The same with a spec.engine."""
+    return service(engine=fields)
+
+
+def scaling(**fields: Any) -> Json:
+    """The same with a spec.scaling."""
+    return service(scaling=fields)
+
+
+def source(text: str) -> Json:
+    """The same with another source."""
+    return {"model": {"source": text}}
+
+
+GOOD: dict[str, Json] = {
+    "the shortest": service(),
+    "replicas 0": service(replicas=0),
+    "asleep": scaling(minReplicas=0, maxReplicas=1),
+    "bounds alike": scaling(minReplicas=3, maxReplicas=3),
+    "pvc with a path": source("pvc://models/a/b.c"),
+    "pvc alone": source("pvc://models"),
+    "s3": source("s3://bucket/a"),
+    "own host": service(endpoint={"host": "llm.example.com"}),
+    "durations": service(rollout={"drain": "1h30m5s"}),
+    "a model's name with a slash": service(model=SOURCE | {"name": "qwen/qwen3:8b"}),
+    "a pinned revision": service(model=SOURCE | {"revision": "main"}),
+}
+
+
+@pytest.mark.parametrize("spec", GOOD.values(), ids=GOOD)
+def test_a_good_llmservice_is_taken(spec: Json, client: Client) -> None:
+    attempt(client, "LLMService", spec)
+
+
+REFUSED: dict[str, tuple[Json, str]] = {
+    "replicas -1": (service(replicas=-1), "spec.replicas"),
+    "replicas 2^31": (service(replicas=2**31), "spec.replicas"),
+    "replicas a text": (service(replicas="3"), "spec.replicas"),
+    "replicas a truth": (service(replicas=True), "spec.replicas"),
+    "replicas a fraction": (service(replicas=1.5), "spec.replicas"),
+    "max 0 with min 1": (scaling(minReplicas=1, maxReplicas=0), "spec.scaling.maxReplicas"),
+    "min over max": (scaling(minReplicas=3, maxReplicas=2), "lower it or raise maxReplicas"),
+    "both replicas and scaling": (service(replicas=1, scaling={}), "replicas and scaling exclude each other"),
+    "typo": (service(replica=1), 'unknown field "spec.replica"'),
+    "queue depth 0": (scaling(targetQueueDepth=0), "spec.scaling.targetQueueDepth"),
+    "queue depth -1": (scaling(targetQueueDepth=-1), "spec.scaling.targetQueueDepth"),
+    "queue depth 1e308": (scaling(targetQueueDepth=1e308), "spec.scaling.targetQueueDepth"),
+    "metrics from elsewhere": (scaling(metricsURL="http://evil"), 'unknown field "spec.scaling.metricsURL"'),
+    "delay without a unit": (scaling(upDelay="10"), "spec.scaling.upDelay"),
+    "delay below zero": (scaling(upDelay="-1s"), "spec.scaling.upDelay"),
+    "an empty delay": (scaling(upDelay=""), "spec.scaling.upDelay"),
+    "engine argument --host": (engine(args={"--host": "0.0.0.0"}), 'unknown field "spec.engine.args.--host"'),
+    "engine argument host": (engine(args={"host": "0.0.0.0"}), 'unknown field "spec.engine.args.host"'),
+    "engine argument apiKey": (engine(args={"apiKey": "x"}), 'unknown field "spec.engine.args.apiKey"'),
+    "engine argument trustRemoteCode": (
+        engine(args={"trustRemoteCode": True}),
+        'unknown field "spec.engine.args.trustRemoteCode"',
+    ),
+    "engine argument that is a command": (engine(args={"toolCallParser": "$(id)"}), "spec.engine.args.toolCallParser"),
+    "engine argument with ;": (engine(args={"reasoningParser": "a;b"}), "spec.engine.args.reasoningParser"),
+    "dtype": (engine(dtype="int3"), "spec.engine.dtype"),
+    "no accelerators": (engine(tensorParallel=0), "spec.engine.tensorParallel"),
+    "context of 2^31": (engine(maxModelLen=2**31), "spec.engine.maxModelLen"),
+    "no model": ({}, "spec.model"),
+    "no source": ({"model": {}}, "spec.model.source"),
+    "a bare name": (source("org/model"), "spec.model.source"),
+    "a scheme of no kind": (source("ftp://h/m"), "spec.model.source"),
+    "file": (source("file:///etc/passwd"), "spec.model.source"),
+    "a hub name of three parts": (source("hf://a/b/c"), "spec.model.source"),
+    "..": (source("pvc://models/../secrets"), "must not contain '..'"),
+    ".. at the end": (source("pvc://models/.."), "must not contain '..'"),
+    "a line break": (source("hf://a/b\n"), "spec.model.source"),
+    "a shell's words": (source("hf://a/$(id)"), "spec.model.source"),
+    "credentials in a URL": (source("https://user:pass@h/m"), "spec.model.source"),
+    "a long source": (source("hf://a/" + "b" * 1100), "spec.model.source"),
+    "a revision of no hub": (
+        {"model": {"source": "pvc://models/m", "revision": "main"}},
+        "revision goes with a hf:// source",
+    ),
+    "bidi in the model's name": (service(model=SOURCE | {"name": "a\u202eb"}), "spec.model.name"),
+    "zero width in an alias": (service(model=SOURCE | {"aliases": ["a\u200bb"]}), "spec.model.aliases[0]"),
+    "emoji in the model's name": (service(model=SOURCE | {"name": "\U0001f600"}), "spec.model.name"),
+    "an alias twice": (service(model=SOURCE | {"aliases": ["a", "a"]}), "spec.model.aliases[1]"),
+    "an alias that is the name": (service(model=SOURCE | {"name": "a", "aliases": ["a"]}), "aliases repeats name"),
+    "any host": (service(endpoint={"host": "*"}), "spec.endpoint.host"),
+    "a wildcard host": (service(endpoint={"host": "*.example.com"}), "spec.endpoint.host"),
+    "a host with a path": (service(endpoint={"host": "a.com/x"}), "spec.endpoint.host"),
+    "a host with a port": (service(endpoint={"host": "a.com:80"}), "spec.endpoint.host"),
+    "annotations of an Ingress controller": (
+        service(endpoint={"host": "a.com", "annotations": {"nginx.ingress.kubernetes.io/server-snippet": "x"}}),
+        'unknown field "spec.endpoint.annotations"',
+    ),
+    "a pod template": (service(template={"spec": {"hostNetwork": True}}), 'unknown field "spec.template"'),
+    "a service account": (service(serviceAccountName="operator"), 'unknown field "spec.serviceAccountName"'),
+    "a Secret elsewhere": (
+        service(model=SOURCE | {"credentialsSecretRef": {"name": "a", "namespace": "kube-system"}}),
+        'unknown field "spec.model.credentialsSecretRef.namespace"',
+    ),
+    "a Secret by path": (
+        service(model=SOURCE | {"credentialsSecretRef": {"name": "../a"}}),
+        "credentialsSecretRef.name",
+    ),
+    "access to nobody": (service(access={"mode": "None"}), "spec.access.mode"),
+    "held without bound": (service(hold={"maxRequests": 10**6}), "spec.hold.maxRequests"),
+    "17 pools": (service(placement={"pools": [f"p{number}" for number in range(17)]}), "spec.placement.pools"),
+    "an adapter twice": (
+        service(adapters=[{"name": "a", "source": "hf://o/a"}, {"name": "a", "source": "hf://o/b"}]),
+        "spec.adapters[1]",
+    ),
+    "environment": (service(env=[{"name": "A", "value": "b"}] * 2), 'unknown field "spec.env"'),
+}
+
+
+@pytest.mark.parametrize(("spec", "text"), REFUSED.values(), ids=REFUSED)
+def test_a_bad_llmservice_is_refused_with_its_path(spec: Json, text: str, client: Client) -> None:
+    with pytest.raises(Refused) as caught:
+        attempt(client, "LLMService", spec)
+    assert text in str(caught.value)
+
+
+def test_null_is_absent(client: Client) -> None:
+    attempt(client, "LLMService", service(replicas=None))
+
+
+NAMES = {
+    "41 characters": ("n" * 41, "metadata.name is longer than 40 characters"),
+    "begins with a digit": ("7b", "metadata.name must begin with a letter"),
+    "a dot": ("a.b", "metadata.name must begin with a letter"),
+    "bidi": ("a\u202eb", "metadata.name"),
+    "zero width": ("a\u200bb", "metadata.name"),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), NAMES.values(), ids=NAMES)
+def test_a_bad_name_is_refused(name: str, text: str, client: Client) -> None:
+    with pytest.raises(Refused) as caught:
+        attempt(client, "LLMService", service(), name)
+    assert text in str(caught.value)
+
+
+def test_the_longest_name_is_taken(client: Client) -> None:
+    attempt(client, "LLMService", service(), "n" * 40)
+
+
+OTHERS: dict[str, tuple[str, Json, str]] = {
+    "a pool without image": ("GPUPool", {}, "spec.image"),
+    "a pool of no nodes": ("GPUPool", {"image": "a/b", "maxNodes": 0}, "maxNodes is 0"),
+    "memory of no size": ("GPUPool", {"image": "a/b", "accelerator": {"memory": "much"}}, "spec.accelerator.memory"),
+    "a resource without a group": (
+        "GPUPool",
+        {"image": "a/b", "accelerator": {"memory": "1Gi", "resource": "cpu"}},
+        "spec.accelerator.resource",
+    ),
+    "a price that is a number": ("GPUPool", {"image": "a/b", "pricePerHour": 1}, "spec.pricePerHour"),
+    "an image that is a command": ("GPUPool", {"image": "a;b"}, "spec.image"),
+    "privileged": ("GPUPool", {"image": "a/b", "privileged": True}, 'unknown field "spec.privileged"'),
+    "a key for a pattern of no kind": ("APIKey", {"models": ["a b"]}, "spec.models[0]"),
+    "a key for nothing": ("APIKey", {"models": []}, "spec.models"),
+    "a key with a bad end": ("APIKey", {"expiresAt": "tomorrow"}, "spec.expiresAt"),
+    "a key with an end without zone": ("APIKey", {"expiresAt": "2030-01-01T00:00:00"}, "spec.expiresAt"),
+    "no requests at all": ("APIKey", {"limits": {"requestsPerMinute": 0}}, "spec.limits.requestsPerMinute"),
+}
+
+
+@pytest.mark.parametrize(("kind", "spec", "text"), OTHERS.values(), ids=OTHERS)
+def test_a_bad_pool_or_key_is_refused_with_its_path(kind: str, spec: Json, text: str, client: Client) -> None:
+    with pytest.raises(Refused) as caught:
+        attempt(client, kind, spec)
+    assert text in str(caught.value)
