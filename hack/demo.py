@@ -13,6 +13,7 @@ from pathlib import Path
 
 from openai import APIError, OpenAI
 from rich.console import Console
+from rich.markup import escape
 
 from hack import evidence, install, model
 from hack.cluster import binaries, full
@@ -80,16 +81,16 @@ def apply(kubeconfig: Path, worker_image: str) -> None:
 
 
 def wait_ready(kubeconfig: Path, steps: Steps) -> None:
-    """Wait for Ready and say each new reason why it is not yet so."""
+    """Wait for Ready and say what is going on meanwhile."""
     told = ""
 
     def ready() -> bool:
         nonlocal told
         service = install.llmservice(kubeconfig, NAMESPACE, SERVICE)
         found = install.condition(service, "Ready")
-        line = f"{found.get('reason', 'Waiting')}: {found.get('message', 'for the operator')}"
-        if line != told and found.get("status") != "True":
-            steps.say(f"[dim]  {line}[/dim]")
+        line = install.condition(service, "Progressing").get("message") or found.get("message", "")
+        if line not in ("", told) and found.get("status") != "True":
+            steps.say(f"[dim]  {escape(line)}[/dim]")
         told = line
         if install.condition(service, "Stalled").get("status") == "True":
             raise ClusterError(f"the LLMService stalled: {line}")
