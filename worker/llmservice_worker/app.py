@@ -101,6 +101,8 @@ async def _started_server(args: WorkerArgs) -> Any:
     from ray.serve.llm import LLMConfig
     from ray.serve.llm.deployment import LLMServer
 
+    if args.accelerator is None:
+        _inspect_models_here()
     config = LLMConfig(**llm_config(args))
     config.get_or_create_callback().ctx.run_init_node = False
     server = LLMServer.sync_init(config)
@@ -108,6 +110,13 @@ async def _started_server(args: WorkerArgs) -> Any:
     server.engine = (_in_one_process(engine_class) if one_process(args) else engine_class)(config)
     await server.engine.start()
     return server
+
+
+def _inspect_models_here() -> None:
+    """vLLM looks at a model class in a process of its own to keep CUDA out of this one: 13 s that a CPU can spare."""
+    from vllm.model_executor.models import registry
+
+    registry._run_in_subprocess = lambda look: look()
 
 
 def _in_one_process(engine_class: Any) -> Any:
