@@ -59,6 +59,7 @@ class Reason(StrEnum):
     # RouteReady
     ROUTE_ANSWERS = "RouteAnswers"
     ROUTE_PENDING = "RoutePending"
+    ROUTE_MOVING = "RouteMoving"
     INGRESS_CLASS_MISSING = "IngressClassMissing"
     # Scaling
     AS_DESIRED = "AsDesired"

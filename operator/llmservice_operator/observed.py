@@ -24,9 +24,13 @@ class Install:
 
 @dataclass(frozen=True)
 class Probe:
-    """The outcome of one real one-token request: `error` is empty where a token came."""
+    """The outcome of one real one-token request: `error` is empty where a token came.
+
+    `reached` False: nothing listened there yet, which is how every start begins.
+    """
 
     error: str = ""
+    reached: bool = True
 
     @property
     def answered(self) -> bool:
@@ -90,6 +94,10 @@ class Observed:
     def condition_holds(self, kind: str) -> bool:
         """Whether status says True of a condition."""
         return any(c["type"] == kind and c["status"] == "True" for c in self.status.get("conditions", []))
+
+    def condition_reason(self, kind: str) -> str | None:
+        """The reason that status gives for a condition."""
+        return next((c["reason"] for c in self.status.get("conditions", []) if c["type"] == kind), None)
 
     def child(self, plural: str, name: str) -> Json | None:
         """A child of this name in the service's namespace that the service owns."""

@@ -247,13 +247,18 @@ def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
         return ProbeTargets()
     up = plan.engines[plan.wanted].up
     ask_engine = up and not is_verified(observed, plan.wanted)
-    route_is_known = observed.condition_holds(ConditionType.ROUTE_READY) and observed.status.get(
-        "address"
-    ) == _active_address(observed, plan)
-    ask_route = not route_is_known and plan.rollout.active is not None and bool(observed.status.get("address"))
+    routable = plan.rollout.active is not None and bool(observed.status.get("address"))
+    ask_route = routable and not is_routed(observed, plan)
     return ProbeTargets(address(observed, plan.wanted) if ask_engine else None, ask_route)
 
 
-def _active_address(observed: Observed, plan: Plan) -> str | None:
+def is_routed(observed: Observed, plan: Plan) -> bool:
+    """Whether status says that a token came through the gateway from the address that is active now."""
+    proved = observed.condition_reason(ConditionType.ROUTE_READY) == Reason.ROUTE_ANSWERS
+    return proved and observed.status.get("address") == active_address(observed, plan)
+
+
+def active_address(observed: Observed, plan: Plan) -> str | None:
+    """Where the active revision answers."""
     active = plan.rollout.active if plan.rollout else None
     return address(observed, active) if active else None

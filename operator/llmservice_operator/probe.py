@@ -33,6 +33,8 @@ class HttpProber:
         try:
             async with self._session.post(url, json=body, headers=headers, timeout=_TIMEOUT) as response:
                 return judge(response.status, await response.content.read(_ANSWER_MAX))
+        except aiohttp.ClientConnectorError as error:
+            return Probe(error=str(error), reached=False)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return Probe(error=f"{type(error).__name__}: {error}".rstrip(": "))
 

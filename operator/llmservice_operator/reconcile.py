@@ -134,7 +134,11 @@ def _is_waiting_for_an_answer(observed: Observed, plan: Plan) -> bool:
     unanswered = plan.engines[plan.wanted].up and plan.rollout.pending == plan.wanted
     by_type = {finding.type: finding for finding in findings(observed, plan)}
     route = by_type.get(ConditionType.ROUTE_READY)
-    unrouted = plan.rollout.active is not None and route is not None and route.reason is Reason.ROUTE_PENDING
+    unrouted = (
+        plan.rollout.active is not None
+        and route is not None
+        and route.reason in (Reason.ROUTE_PENDING, Reason.ROUTE_MOVING)
+    )
     engine = by_type.get(ConditionType.ENGINE_READY)
     unproved = engine is not None and not engine.holds and plan.engines[plan.wanted].up
     return unanswered or unrouted or unproved

@@ -7,7 +7,7 @@ from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.conditions import Finding, false, merge, true
 from llmservice_operator.engine import EngineState, pods_of, ready_workers
 from llmservice_operator.observed import Observed, rfc3339
-from llmservice_operator.plan import Plan, address, is_verified
+from llmservice_operator.plan import Plan, active_address, address, is_routed, is_verified
 from llmservice_operator.resources.worker_args import bounds, claim_of
 
 Json = dict[str, Any]
@@ -115,7 +115,7 @@ def _engine(observed: Observed, plan: Plan, subject: str, engine: EngineState | 
     probe = observed.engine_probe if subject == plan.wanted else None
     if is_verified(observed, subject) or (probe is not None and probe.answered):
         return true(kind, Reason.ENGINE_ANSWERS, f"revision {subject} gave a real token")
-    if probe is not None:
+    if probe is not None and probe.reached:
         return false(kind, Reason.PROBE_FAILED, f"Ray Serve runs, but a one-token request failed: {probe.error}")
     return false(kind, Reason.STARTING, engine.message)
 
@@ -132,16 +132,17 @@ def _route(observed: Observed, plan: Plan) -> Finding:
             "or ingress.className of the chart)"
         )
         return false(kind, Reason.INGRESS_CLASS_MISSING, message)
-    active = plan.rollout.active if plan.rollout else None
-    here = address(observed, active) if active else None
+    here = active_address(observed, plan)
     if here is None:
         return false(kind, Reason.ROUTE_PENDING, "no revision answers yet, so there is nothing to route to")
-    known = observed.condition_holds(kind) and observed.status.get("address") == here
     probe = observed.route_probe
-    if known or (probe is not None and probe.answered and observed.status.get("address") == here):
+    before = observed.status.get("address")
+    if is_routed(observed, plan) or (probe is not None and probe.answered and before == here):
         return true(kind, Reason.ROUTE_ANSWERS, "a real token came through the gateway")
+    if observed.condition_holds(kind) and before not in (None, here):
+        return true(kind, Reason.ROUTE_MOVING, "the gateway moves to the new revision; the old one still answers")
     detail = f": {probe.error}" if probe is not None and probe.error else ""
-    return false(kind, Reason.ROUTE_PENDING, f"the gateway does not route to revision {active} yet{detail}")
+    return false(kind, Reason.ROUTE_PENDING, f"the gateway does not route to the active revision yet{detail}")
 
 
 def _scaling(observed: Observed, subject: str) -> Finding:

@@ -85,6 +85,23 @@ def test_answers_but_the_gateway_does_not_route_yet() -> None:
     assert "TimeoutError" in world.condition("RouteReady")[2]
 
 
+def test_nothing_listens_yet_is_a_start_and_no_failure() -> None:
+    world = World(engine_probe=Probe(error="connection refused", reached=False))
+    world.up(str(world.step().wanted)).settle()
+    assert world.condition("EngineReady")[:2] == ("False", "Starting")
+
+
+def test_ready_holds_while_the_route_moves_to_a_revision_that_answered() -> None:
+    world, _ = serving()
+    new = str(world.edit(model={"source": "hf://org/other"}).step().wanted)
+    world.up(new).step()
+    assert world.service["status"]["revision"]["active"] == new
+    assert world.condition("RouteReady")[:2] == ("True", "RouteMoving")
+    assert world.condition("Ready")[0] == "True"
+    world.settle()
+    assert world.condition("RouteReady")[:2] == ("True", "RouteAnswers")
+
+
 def test_a_token_through_an_older_address_proves_nothing_of_the_new_one() -> None:
     world, _ = serving()
     new = str(world.edit(model={"source": "hf://org/other"}).step().wanted)
