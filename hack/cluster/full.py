@@ -14,6 +14,7 @@ from hack.cluster.api import Api
 from hack.cluster.cache import BUILD, cache_root, locked, state_root
 from hack.cluster.cgroups import ControlGroup
 from hack.cluster.control_plane import ControlPlane, remove
+from hack.cluster.failure import ClusterError
 from hack.cluster.images import oci, programs
 from hack.cluster.node import Node
 from hack.cluster.poll import wait_until
@@ -31,20 +32,23 @@ def up(steps: Steps | None = None) -> Path:
     with locked("full"):
         if engine.answers():
             kind.up(shown)
-        elif not running():
-            machine.require(shown)
-            binaries.ensure([*binaries.CONTROL_PLANE, *binaries.NODE, "kuberay", "coredns"], shown)
-            _clean()
-            _start(shown)
+        else:
+            _up_here(shown)
         with shown.step("DNS, KubeRay and Traefik ready", _node().log("kubelet")):
             addons.install(Api(KUBECONFIG), address(), dns=not engine.answers())
     return KUBECONFIG
 
 
 def down(steps: Steps | None = None) -> None:
-    """End the cluster and leave nothing but the cache."""
+    """End the cluster, leave nothing but the cache, and make sure of it."""
     with locked("full"), (steps or Steps()).step("stop the cluster"):
-        kind.down() if engine.answers() else _clean()
+        if engine.answers():
+            kind.down()
+            return
+        _clean()
+        left = leftovers()
+        if left:
+            raise ClusterError("down left " + ", ".join(left))
 
 
 def address() -> str:
@@ -81,7 +85,7 @@ def leftovers() -> list[str]:
     root = folder()
     ours = (network.TABLE, network.KUBE_PROXY_TABLE)
     found = [f"file {root}"] if root.exists() else []
-    found += [f"mount {point}" for point in host.mounts_below([root, cache_root()])]
+    found += [f"mount {point}" for point in host.mounts_below([root, cache_root() / "containerd"])]
     found += [f"process {pid}" for pid in sorted(ControlGroup().members())]
     found += [f"control group {group}" for group in ControlGroup().hierarchies() if group.exists()]
     found += [f"nftables table {table}" for table in network.tables() if table.split(" ", 1)[1] in ours]
@@ -132,13 +136,24 @@ def _clean() -> None:
     KUBECONFIG.unlink(missing_ok=True)
 
 
-def _start(steps: Steps) -> None:
-    node, plane = _node(), _plane(steps)
-    host.remember(folder() / "before.json")
-    with steps.step("containerd ready", node.log("containerd")):
-        node.start_containerd()
+def _up_here(steps: Steps) -> None:
+    """Start on this machine what does not run, with all binaries and the addons' images."""
+    fresh = not running()
+    if fresh:
+        machine.require(steps)
+        binaries.ensure([*binaries.CONTROL_PLANE, *binaries.NODE, "kuberay", "coredns"], steps)
+        _clean()
+        host.remember(folder() / "before.json")
+        with steps.step("containerd ready", _node().log("containerd")):
+            _node().start_containerd()
     for name in programs.NAMES:
         load_program(name, steps)
+    if fresh:
+        _start(steps)
+
+
+def _start(steps: Steps) -> None:
+    node, plane = _node(), _plane(steps)
     plane.start()
     plane.apply([_kubelet_access()])
     with steps.step("node ready", node.log("kubelet")):

@@ -31,9 +31,9 @@ class Ports:
         self._locks.clear()
 
     def _reserve(self, port: int) -> bool:
-        folder = cache_root() / "locks"
+        folder = cache_root() / "locks" / "ports"
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / f"port-{port}.lock").open("w")
+        stream = (folder / f"{port}.lock").open("w")
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _bindable(port):
