@@ -1,17 +1,20 @@
 """Docker and kind, where an engine answers: the commands that take the place of buildah and of our own node."""
 
 import functools
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hack.cluster import command
-from hack.cluster.cache import REPOSITORY
+from hack.cluster.cache import REPOSITORY, cache_root
+from hack.cluster.failure import ClusterError
 
 if TYPE_CHECKING:
     from hack.cluster.images.components import Component
 
 CLUSTER = "llmservice"
+KIND_VERSION = "v0.30.0"
 
 
 @functools.cache
@@ -24,12 +27,24 @@ def has(reference: str) -> bool:
     return command.succeeds(["docker", "image", "inspect", reference])
 
 
+def kind() -> Path:
+    """The kind that is on PATH, or else the one of the cache."""
+    found = shutil.which("kind")
+    return Path(found) if found else cache_root() / "bin" / f"kind-{KIND_VERSION}" / "kind"
+
+
+def ensure_kind(log: Path) -> None:
+    """Build kind where it is not installed."""
+    if kind().is_file():
+        return
+    if shutil.which("go") is None:
+        raise ClusterError("Docker answers, but kind and Go are missing: install one (https://kind.sigs.k8s.io)")
+    environment = {"GOBIN": str(kind().parent), "CGO_ENABLED": "0"}
+    command.logged(["go", "install", f"sigs.k8s.io/kind@{KIND_VERSION}"], log, environment=environment)
+
+
 def cluster_runs() -> bool:
-    return (
-        CLUSTER in command.output(["kind", "get", "clusters"]).split()
-        if command.succeeds(["kind", "version"])
-        else False
-    )
+    return kind().is_file() and CLUSTER in command.output([kind(), "get", "clusters"]).split()
 
 
 def build_words(component: "Component", reference: str, base: str) -> list[str]:
@@ -44,7 +59,7 @@ def build(component: "Component", reference: str, base: str, log: Path) -> None:
 
 def load(reference: str, log: Path) -> None:
     """Bring an image into kind's node."""
-    command.logged(["kind", "load", "docker-image", "--name", CLUSTER, reference], log)
+    command.logged([kind(), "load", "docker-image", "--name", CLUSTER, reference], log)
 
 
 def run_words(reference: str, argv: Sequence[str], mounts: Mapping[Path, str], user: str | None) -> list[str]:

@@ -24,6 +24,7 @@ from hack.cluster.settings import Settings
 PORT = 6443
 NODE_SECONDS = 60.0
 KUBECONFIG = BUILD / "kubeconfig"
+PROGRAMS = BUILD / "bin"
 
 
 def up(steps: Steps | None = None) -> Path:
@@ -36,7 +37,18 @@ def up(steps: Steps | None = None) -> Path:
             _up_here(shown)
         with shown.step("DNS, KubeRay and Traefik ready", _node().log("kubelet")):
             addons.install(Api(KUBECONFIG), address(), dns=not engine.answers())
+        link_programs(shown)
     return KUBECONFIG
+
+
+def link_programs(steps: Steps) -> Path:
+    """Put kubectl and helm into one folder that a PATH can name."""
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    binaries.ensure(("kubectl", "helm"), steps)
+    for name in ("kubectl", "helm"):
+        (PROGRAMS / name).unlink(missing_ok=True)
+        (PROGRAMS / name).symlink_to(binaries.path(name))
+    return PROGRAMS
 
 
 def down(steps: Steps | None = None) -> None:

@@ -1,13 +1,11 @@
 """The full cluster where a Docker engine answers: kind's node with the same addons."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from hack.cluster import binaries, command, engine
 from hack.cluster.cache import BUILD, cache_root
-from hack.cluster.failure import ClusterError
 from hack.cluster.images import oci, programs
 from hack.cluster.progress import Steps
 from hack.cluster.volumes import folder as models_folder
@@ -34,15 +32,23 @@ def config() -> dict[str, Any]:
 
 
 def create_words(file: Path) -> list[str]:
-    return ["kind", "create", "cluster", f"--name={engine.CLUSTER}", f"--config={file}", *_kubeconfig(), "--wait=120s"]
+    return [
+        str(engine.kind()),
+        "create",
+        "cluster",
+        f"--name={engine.CLUSTER}",
+        f"--config={file}",
+        *_kubeconfig(),
+        "--wait=120s",
+    ]
 
 
 def delete_words() -> list[str]:
-    return ["kind", "delete", "cluster", f"--name={engine.CLUSTER}", *_kubeconfig()]
+    return [str(engine.kind()), "delete", "cluster", f"--name={engine.CLUSTER}", *_kubeconfig()]
 
 
 def load_archive_words(archive: Path) -> list[str]:
-    return ["kind", "load", "image-archive", f"--name={engine.CLUSTER}", str(archive)]
+    return [str(engine.kind()), "load", "image-archive", f"--name={engine.CLUSTER}", str(archive)]
 
 
 def address_words() -> list[str]:
@@ -53,9 +59,8 @@ def address_words() -> list[str]:
 
 def up(steps: Steps) -> None:
     """Create the cluster unless it is there, and load the addons' images."""
-    if shutil.which("kind") is None:
-        raise ClusterError("Docker answers but kind is missing: go install sigs.k8s.io/kind@v0.30.0")
     log = cache_root() / "logs" / "kind.log"
+    engine.ensure_kind(log)
     binaries.ensure(["kubectl", "kuberay"], steps)
     if not engine.cluster_runs():
         models_folder().mkdir(parents=True, exist_ok=True)

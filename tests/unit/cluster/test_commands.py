@@ -55,12 +55,13 @@ def test_kind_maps_the_ingress_ports_and_the_models_folder() -> None:
 
 def test_kind_is_called_for_one_cluster_and_our_kubeconfig() -> None:
     create = kind.create_words(Path("/config"))
-    assert create[:3] == ["kind", "create", "cluster"]
+    assert create[0].endswith("kind")
+    assert create[1:3] == ["create", "cluster"]
     assert "--config=/config" in create
     for words in (create, kind.delete_words()):
         assert "--name=llmservice" in words
         assert f"--kubeconfig={kind.KUBECONFIG}" in words
-    assert kind.load_archive_words(Path("/a.tar"))[:3] == ["kind", "load", "image-archive"]
+    assert kind.load_archive_words(Path("/a.tar"))[1:3] == ["load", "image-archive"]
     assert kind.address_words()[-1] == "llmservice-control-plane"
 
 
