@@ -5,7 +5,7 @@ from typing import Any, Final
 from llmservice_worker.args import LiveArgs, Scaling, WorkerArgs
 
 IMPORT_PATH: Final = "llmservice_worker.app:build"
-POLICY: Final = "llmservice_worker.autoscaling:QueueDepth"
+POLICY: Final = "llmservice_worker.autoscaling:queue_depth"
 DEPLOYMENT: Final = "engine"
 """The one deployment of the application: engine and HTTP ingress in the same replica."""
 
@@ -36,22 +36,15 @@ def application(name: str, worker: WorkerArgs, live: LiveArgs) -> dict[str, Any]
 
 
 def autoscaling_config(scaling: Scaling) -> dict[str, Any]:
-    """Ray Serve's `autoscaling_config`: our policy decides, with delays of its own, so Serve's are zero."""
+    """Ray Serve's `autoscaling_config`, delays in seconds; the policy is always the same, since it counts as code."""
     return {
         "min_replicas": scaling.min_replicas,
         "max_replicas": scaling.max_replicas,
         "target_ongoing_requests": scaling.target_queue_depth,
-        "upscale_delay_s": 0,
-        "downscale_delay_s": 0,
+        "upscale_delay_s": scaling.up_delay_s,
+        "downscale_delay_s": scaling.down_delay_s,
+        "downscale_to_zero_delay_s": scaling.idle_after_s,
         "look_back_period_s": _LOOK_BACK_S,
         "metrics_interval_s": _METRICS_INTERVAL_S,
-        "policy": {
-            "policy_function": POLICY,
-            "policy_kwargs": {
-                "target": scaling.target_queue_depth,
-                "up_delay_s": scaling.up_delay_s,
-                "down_delay_s": scaling.down_delay_s,
-                "idle_after_s": scaling.idle_after_s,
-            },
-        },
+        "policy": {"policy_function": POLICY},
     }

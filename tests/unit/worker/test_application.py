@@ -2,7 +2,7 @@ import importlib.util
 import json
 
 from llmservice_worker import autoscaling
-from llmservice_worker.application import DEPLOYMENT, IMPORT_PATH, POLICY, application
+from llmservice_worker.application import DEPLOYMENT, IMPORT_PATH, POLICY, application, autoscaling_config
 from llmservice_worker.args import LiveArgs, Scaling, WorkerArgs
 
 WORKER = WorkerArgs(model_id="org/m", source="/models/c/m", aliases=("a",))
@@ -26,17 +26,21 @@ def test_the_arguments_come_back_from_it() -> None:
     assert WorkerArgs.model_validate(application("llm", WORKER, LiveArgs())["args"]) == WORKER
 
 
-def test_queues_are_bounded_and_our_policy_decides_without_serves_delays() -> None:
-    (deployment,) = application("llm", WORKER, LiveArgs(scaling=Scaling(min_replicas=0, max_replicas=3)))["deployments"]
+def test_queues_are_bounded_and_ray_serves_own_fields_say_when_to_scale() -> None:
+    scaling = Scaling(min_replicas=0, max_replicas=3, up_delay_s=1, down_delay_s=2, idle_after_s=3)
+    (deployment,) = application("llm", WORKER, LiveArgs(scaling=scaling))["deployments"]
     assert deployment["name"] == DEPLOYMENT
     assert deployment["max_queued_requests"] == 256
-    scaling = deployment["autoscaling_config"]
-    assert (scaling["min_replicas"], scaling["max_replicas"]) == (0, 3)
-    assert (scaling["upscale_delay_s"], scaling["downscale_delay_s"]) == (0, 0)
-    assert autoscaling.QueueDepth(**scaling["policy"]["policy_kwargs"])
+    config = deployment["autoscaling_config"]
+    assert (config["min_replicas"], config["max_replicas"]) == (0, 3)
+    assert (config["upscale_delay_s"], config["downscale_delay_s"], config["downscale_to_zero_delay_s"]) == (1, 2, 3)
+
+
+def test_the_policy_is_the_same_for_all_since_a_change_of_it_restarts_engines() -> None:
+    assert autoscaling_config(Scaling())["policy"] == autoscaling_config(Scaling(target_queue_depth=9))["policy"]
 
 
 def test_what_is_named_by_path_is_there() -> None:
     for path in (IMPORT_PATH, POLICY):
         assert importlib.util.find_spec(path.partition(":")[0]) is not None
-    assert POLICY.partition(":")[2] == autoscaling.QueueDepth.__name__
+    assert POLICY.partition(":")[2] == autoscaling.queue_depth.__name__
