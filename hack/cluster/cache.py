@@ -8,6 +8,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = Path(__file__).resolve().parent / "tools"
+SYSTEM_STATE = Path("/var/lib/llmservice-cluster")
 BUILD = REPOSITORY / "build" / "cluster"
 
 
@@ -22,7 +23,7 @@ def state_root() -> Path:
     if chosen:
         return Path(chosen)
     if os.geteuid() == 0:
-        return Path("/var/lib/llmservice-cluster")
+        return SYSTEM_STATE
     return Path.home() / ".local" / "state" / "llmservice-cluster"
 
 

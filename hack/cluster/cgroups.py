@@ -1,13 +1,22 @@
 """A control group of our own: all that the node starts is in it, so that all of it can be found and ended."""
 
 import contextlib
+import hashlib
 import os
 import select
 import signal
 from pathlib import Path
 
-NAME = "llmservice-cluster"
+from hack.cluster.cache import SYSTEM_STATE, state_root
+
 MOUNT = Path("/sys/fs/cgroup")
+
+
+def name() -> str:
+    """The group's name; a cluster whose state lies elsewhere has one of its own, and cannot end another's processes."""
+    root = state_root()
+    suffix = "" if root == SYSTEM_STATE else f"-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"
+    return f"llmservice-cluster{suffix}"
 
 
 class ControlGroup:
@@ -23,17 +32,17 @@ class ControlGroup:
     def hierarchies(self) -> list[Path]:
         """The group's folder in each hierarchy."""
         if self.unified:
-            return [self._mount / NAME]
+            return [self._mount / name()]
         mounts = [folder for folder in self._mount.iterdir() if folder.is_dir() and folder.name != "unified"]
-        return sorted({folder.resolve() / NAME for folder in mounts})
+        return sorted({folder.resolve() / name() for folder in mounts})
 
     def create(self) -> None:
         """Make the group; a kubelet refuses a root group that is missing anywhere."""
         for folder in self.hierarchies():
             folder.mkdir(exist_ok=True)
-            for name in ("cpuset.cpus", "cpuset.mems"):
-                if not self.unified and (folder / name).is_file():
-                    (folder / name).write_text((folder.parent / name).read_text())
+            for setting in ("cpuset.cpus", "cpuset.mems"):
+                if not self.unified and (folder / setting).is_file():
+                    (folder / setting).write_text((folder.parent / setting).read_text())
 
     def add_runtime(self, pid: int) -> None:
         """Put a process, and what it will start, into the leaf `runtime`."""

@@ -22,7 +22,7 @@ def kubelet(state: Path, pki: Path, address: str, socket: Path) -> dict[str, Any
         "tlsCertFile": f"{pki}/kubelet.crt",
         "tlsPrivateKeyFile": f"{pki}/kubelet.key",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{cgroups.NAME}",
+        "cgroupRoot": f"/{cgroups.name()}",
         "clusterDNS": [DNS_ADDRESS],
         "clusterDomain": DOMAIN,
         "containerRuntimeEndpoint": f"unix://{socket}",
