@@ -97,3 +97,8 @@ def eventually(client: Client, ref: tuple[str, str, str], kind: str, state: str,
         timeout=within,
     )
     return condition(client.find(*ref), kind)[2]
+
+
+def an_object(kind: str, name: str, **spec: Any) -> Json:
+    """An object of ours."""
+    return {"apiVersion": "llmservice.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}

@@ -12,7 +12,7 @@ import yaml
 from hack.cluster import kuberay
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.poll import wait_until
-from tests.integration.client import Client
+from tests.integration.client import Client, an_object
 
 ROOT = Path(__file__).parents[2]
 INSTALL_NAMESPACE = "llmservice-system"
@@ -32,6 +32,14 @@ def control_plane() -> Iterator[ControlPlane]:
 def client(control_plane: ControlPlane) -> Client:
     """Requests to that control plane as its admin."""
     return Client(control_plane.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def cpu_pool(client: Client) -> str:
+    """A GPUPool without accelerators, and a node for it; its name."""
+    client.create("nodes", {"metadata": {"name": "plain"}})
+    client.create("gpupools", an_object("GPUPool", "cpu", image="docker.io/llmservice/worker:cpu"))
+    return "cpu"
 
 
 @pytest.fixture
