@@ -10,7 +10,7 @@ from llmservice_operator.resources.worker_args import claim_of
 Json = dict[str, Any]
 
 _USER: Final = 65532
-_HEAD_CPU: Final = "200m"
+_HEAD_CPU: Final = "100m"
 _HEAD_MEMORY: Final = "3Gi"
 _AUTOSCALER_RESOURCES: Final[Json] = {
     "requests": {"cpu": "50m", "memory": "256Mi"},
