@@ -30,10 +30,10 @@ class ControlGroup:
         return (self._mount / "cgroup.controllers").is_file()
 
     def hierarchies(self) -> list[Path]:
-        """The group's folder in each hierarchy."""
+        """The group's folder in each hierarchy; runc uses the unified one too where it is mounted beside the others."""
         if self.unified:
             return [self._mount / name()]
-        mounts = [folder for folder in self._mount.iterdir() if folder.is_dir() and folder.name != "unified"]
+        mounts = [folder for folder in self._mount.iterdir() if (folder / "cgroup.procs").is_file()]
         return sorted({folder.resolve() / name() for folder in mounts})
 
     def create(self) -> None:
