@@ -37,4 +37,4 @@ def test_the_gpu_samples_pools_are_those_that_its_service_names() -> None:
 def test_the_cpu_pool_takes_the_image_of_the_cluster() -> None:
     pool = install.cpu_pool("docker.io/llmservice/worker:cpu-0123456789ab")
     assert pool["spec"]["image"] == "docker.io/llmservice/worker:cpu-0123456789ab"
-    assert pool["spec"]["worker"] == {"cpu": "200m", "memory": "6Gi", "threads": 2, "kvCache": "1Gi"}
+    assert pool["spec"]["worker"] == {"cpu": "200m", "memory": "5Gi", "threads": 2, "kvCache": "1Gi"}
