@@ -97,7 +97,7 @@ class EngineReplica:
 
 
 async def _started_server(args: WorkerArgs) -> Any:
-    """Ray Serve LLM's server, up; without its download tasks and telemetry actor, which load vLLM twice more (50 s)."""
+    """Ray Serve LLM's server, up; without its download tasks and telemetry actor, which load vLLM twice more."""
     from ray.serve.llm import LLMConfig
     from ray.serve.llm.deployment import LLMServer
 
@@ -113,7 +113,7 @@ async def _started_server(args: WorkerArgs) -> Any:
 
 
 def _inspect_models_here() -> None:
-    """vLLM looks at a model class in a process of its own to keep CUDA out of this one: 13 s that a CPU can spare."""
+    """vLLM looks at a model class in a process of its own to keep CUDA out of this one: no need on a CPU."""
     from vllm.model_executor.models import registry
 
     registry._run_in_subprocess = lambda look: look()
