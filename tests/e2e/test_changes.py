@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import openai
 
 from hack.cluster.poll import wait_until
-from tests.e2e.site import READY_SECONDS, ROOM, SERVICE, Site, llmservice, ready_service, wait_ready
+from tests.e2e.site import ASK_AGAIN, READY_SECONDS, ROOM, SERVICE, Site, llmservice, ready_service, wait_ready
 
 CHILD_KINDS = "rayservices,rayclusters,services,networkpolicies,poddisruptionbudgets,pods"
 
@@ -64,13 +64,14 @@ def test_an_edit_brings_a_revision_beside_the_old_and_loses_no_request(served: S
                 engine={"maxModelLen": 1024, "args": {"enforceEager": True}},
             ),
         )
-        wait_until(lambda: len(_revisions(served)) == 2, "two revisions side by side", timeout=60)
+        wait_until(lambda: len(_revisions(served)) == 2, "two revisions side by side", timeout=60, interval=ASK_AGAIN)
         wait_until(
             lambda: _revision(served).get("active") not in (None, before),
             "the new revision is active",
             timeout=READY_SECONDS,
+            interval=ASK_AGAIN,
         )
-        wait_until(lambda: len(_revisions(served)) == 1, "the old revision is gone", timeout=120)
+        wait_until(lambda: len(_revisions(served)) == 1, "the old revision is gone", timeout=120, interval=ASK_AGAIN)
     assert [error for asker in askers for error in asker.lost] == []
     assert sum(asker.answered for asker in askers) > 10
     assert _revisions(served) == [_revision(served)["active"]]
@@ -93,7 +94,10 @@ def test_a_deleted_child_comes_back(served: Site) -> None:
     assert first is not None
     served.api.kubectl("delete", "networkpolicy", name, "--namespace", ROOM)
     wait_until(
-        lambda: (served.api.get(path) or first)["metadata"]["uid"] != first["metadata"]["uid"], "back", timeout=30
+        lambda: (served.api.get(path) or first)["metadata"]["uid"] != first["metadata"]["uid"],
+        "back",
+        timeout=30,
+        interval=ASK_AGAIN,
     )
 
 
@@ -104,6 +108,7 @@ def test_a_path_without_a_model_is_said(served: Site) -> None:
             lambda: served.condition(ROOM, "nowhere", "EngineReady").get("reason") == "EngineFailed",
             "EngineReady says why",
             timeout=READY_SECONDS,
+            interval=ASK_AGAIN,
         )
         message = served.condition(ROOM, "nowhere", "EngineReady")["message"]
         assert "pvc://models/no-such-model" in message
@@ -121,6 +126,7 @@ def test_a_claim_that_is_missing_is_said(served: Site) -> None:
             lambda: served.condition(ROOM, "unclaimed", "ModelReady").get("reason") == "ClaimMissing",
             "ModelReady says why",
             timeout=30,
+            interval=ASK_AGAIN,
         )
         assert _children(served, "unclaimed") == []
     finally:
@@ -138,7 +144,7 @@ def test_helm_test_gets_a_completion(served: Site) -> None:
 def test_deletion_leaves_nothing(served: Site) -> None:
     """Last: the service that all others use goes."""
     served.api.kubectl("delete", "llm", SERVICE, "--namespace", ROOM)
-    wait_until(lambda: _children(served, SERVICE) == [], "nothing is left", timeout=120)
+    wait_until(lambda: _children(served, SERVICE) == [], "nothing is left", timeout=120, interval=ASK_AGAIN)
     assert served.service(ROOM, SERVICE) is None
 
 
