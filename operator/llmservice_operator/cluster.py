@@ -22,6 +22,7 @@ API_VERSIONS: Final[Mapping[str, str]] = {
     GPUPOOLS: API_VERSION,
     APIKEYS: API_VERSION,
     "rayservices": "ray.io/v1",
+    "rayclusters": "ray.io/v1",
     "services": "v1",
     "pods": "v1",
     "nodes": "v1",

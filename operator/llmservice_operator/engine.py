@@ -16,6 +16,7 @@ from llmservice_operator.observed import Refused
 Json = dict[str, Any]
 
 _CAUSE: Final = re.compile(r"llmservice: cause: (.+)")
+_POD_NAME: Final = re.compile(r'^pods "[^"]*" is ')
 _WAITING_IS_FAILURE: Final = (
     "ImagePullBackOff",
     "ErrImagePull",
@@ -42,8 +43,13 @@ class EngineState:
         return not self.up and self.reason is not Reason.STARTING
 
 
-def engine_state(ray_service: Json | None, pods: Sequence[Json], refused: Refused | None) -> EngineState:
-    """The state of one revision. `refused`: what the API server said where it would not take the RayService."""
+def engine_state(
+    ray_service: Json | None, clusters: Sequence[Json], pods: Sequence[Json], refused: Refused | None
+) -> EngineState:
+    """The state of one revision, with the RayClusters that KubeRay made for it.
+
+    `refused`: what the API server said where it would not take the RayService.
+    """
     if refused is not None:
         return _refused_write(refused)
     if ray_service is None:
@@ -52,7 +58,7 @@ def engine_state(ray_service: Json | None, pods: Sequence[Json], refused: Refuse
     if _is_serving(status):
         return EngineState(True, Reason.STARTING, "the engine is up and was not asked for a token yet")
     return (
-        _refused_pods(status)
+        _refused_pods(clusters)
         or _failed_application(status)
         or next((state for pod in pods if (state := _failed_pod(pod)) is not None), None)
         or EngineState(False, Reason.STARTING, _progress(status, pods))
@@ -69,9 +75,9 @@ def _refused_write(refused: Refused) -> EngineState:
     return EngineState(False, Reason.WRITE_REFUSED, refused.message)
 
 
-def pods_of(revision: str, pods: Sequence[Json]) -> list[Json]:
-    """The pods of one revision."""
-    return [pod for pod in pods if pod["metadata"].get("labels", {}).get(LABEL_REVISION) == revision]
+def of_revision(revision: str, objects: Sequence[Json]) -> list[Json]:
+    """The objects that bear one revision's label."""
+    return [obj for obj in objects if obj["metadata"].get("labels", {}).get(LABEL_REVISION) == revision]
 
 
 def ready_workers(pods: Sequence[Json]) -> int:
@@ -105,12 +111,14 @@ def _halves(status: Json) -> list[Json]:
     return [status.get("pendingServiceStatus") or {}, status.get("activeServiceStatus") or {}]
 
 
-def _refused_pods(status: Json) -> EngineState | None:
-    for half in _halves(status):
-        for condition in half.get("rayClusterStatus", {}).get("conditions", []):
+def _refused_pods(clusters: Sequence[Json]) -> EngineState | None:
+    """KubeRay says it of the RayCluster only: what the RayService repeats of that status has no conditions."""
+    for cluster in clusters:
+        for condition in (cluster.get("status") or {}).get("conditions", []):
             if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-                message = f"the API server refuses the engine's pods: {condition.get('message', '')}"
-                return EngineState(False, Reason.PODS_REFUSED, message)
+                # Without the pod's name, which is another at each try: each would be a write of status.
+                why = _POD_NAME.sub("", _last_line(condition.get("message", "")))
+                return EngineState(False, Reason.PODS_REFUSED, f"the API server refuses the engine's pods: {why}")
     return None
 
 

@@ -18,7 +18,15 @@ from llmservice_operator.workqueue import KeyQueue
 Key = tuple[str, str]
 Json = dict[str, Any]
 
-CHILDREN: Final = ("rayservices", "services", "networkpolicies", "poddisruptionbudgets", "ingresses", "pods")
+CHILDREN: Final = (
+    "rayservices",
+    "rayclusters",
+    "services",
+    "networkpolicies",
+    "poddisruptionbudgets",
+    "ingresses",
+    "pods",
+)
 SHARED: Final = (GPUPOOLS, "nodes", "ingressclasses")
 WATCHED: Final = (LLMSERVICES, APIKEYS, *CHILDREN, *SHARED)
 _RETRY_SECONDS: Final = 5.0

@@ -48,7 +48,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Observed:
-    """One LLMService and all that bears on it. `children` are its objects by reference, pods apart."""
+    """One LLMService and all that bears on it. `children` are what we made, by reference; clusters and pods KubeRay."""
 
     now: datetime
     install: Install
@@ -57,6 +57,7 @@ class Observed:
     pools: Mapping[str, GPUPoolSpec] = field(default_factory=dict)
     node_labels: Sequence[Mapping[str, str]] = ()
     children: Mapping[Ref, Json] = field(default_factory=dict)
+    clusters: Sequence[Json] = ()
     pods: Sequence[Json] = ()
     missing_claim: str | None = None
     has_default_class: bool = True

@@ -9,7 +9,7 @@ from llmservice_api.base import seconds
 from llmservice_api.names import SERVE_PORT
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.conditions import Finding, false, true
-from llmservice_operator.engine import EngineState, engine_state, pods_of
+from llmservice_operator.engine import EngineState, engine_state, of_revision
 from llmservice_operator.observed import Observed, instant, is_owned
 from llmservice_operator.placement import Placed, Refusal, place
 from llmservice_operator.resources.disruptionbudget import make_disruption_budget
@@ -135,7 +135,8 @@ def _engines(observed: Observed, wanted: str | None = None) -> dict[str, EngineS
     return {
         name: engine_state(
             observed.child("rayservices", name),
-            pods_of(name, observed.pods),
+            of_revision(name, observed.clusters),
+            of_revision(name, observed.pods),
             observed.refused.get(Ref("rayservices", observed.namespace, name)),
         )
         for name in sorted(names)

@@ -14,6 +14,9 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
 - apiGroups: [ray.io]
   resources: [rayservices]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [ray.io]
+  resources: [rayclusters] # KubeRay's; they alone tell why pods are refused
+  verbs: [list, watch]
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]

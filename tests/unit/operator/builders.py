@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
-from llmservice_api.names import API_VERSION, LABEL_SERVICE, LLMSERVICES, labels
+from llmservice_api.names import API_VERSION, LABEL_REVISION, LABEL_SERVICE, LLMSERVICES, labels
 from llmservice_operator.observed import Install, Observed, Probe, rfc3339
 from llmservice_operator.plan import Plan, decide, probe_targets
 from llmservice_operator.report import status
@@ -118,6 +118,7 @@ class AnEngine:
 
     def __init__(self) -> None:
         self._half: Json = {}
+        self._refusal = ""
         self._ready = False
         self._active = False
 
@@ -138,9 +139,15 @@ class AnEngine:
 
     def refused_pods(self, message: str) -> Self:
         """The API server does not take the pods."""
-        condition = {"type": "ReplicaFailure", "status": "True", "message": message}
-        self._half["rayClusterStatus"] = {"conditions": [condition]}
+        self._refusal = message
         return self
+
+    def cluster(self, revision: str) -> Json:
+        """The RayCluster that KubeRay made, where it says what it says of pods."""
+        condition = {"type": "ReplicaFailure", "status": "True", "message": self._refusal}
+        conditions = [condition] if self._refusal else []
+        metadata = {"name": f"{revision}-x", "labels": {LABEL_REVISION: revision}}
+        return {"metadata": metadata, "status": {"conditions": conditions}}
 
     def build(self) -> Json:
         """The status."""
@@ -214,6 +221,7 @@ class World:
     pools: dict[str, GPUPoolSpec] = field(default_factory=lambda: {"cpu": APool().build()})
     node_labels: list[Mapping[str, str]] = field(default_factory=lambda: [{}])
     children: dict[Ref, Json] = field(default_factory=dict)
+    clusters: list[Json] = field(default_factory=list)
     pods: list[Json] = field(default_factory=list)
     now: datetime = NOON
     engine_probe: Probe = ANSWERS
@@ -231,6 +239,7 @@ class World:
             pools=self.pools,
             node_labels=self.node_labels,
             children=copy.deepcopy(self.children),
+            clusters=copy.deepcopy(self.clusters),
             pods=copy.deepcopy(self.pods),
             **{key: value for key, value in self.more.items() if key != "install"},
         )
@@ -276,6 +285,7 @@ class World:
     def engine(self, revision: str, engine: AnEngine) -> Self:
         """KubeRay writes a RayService's status."""
         self.children[Ref("rayservices", "team-a", revision)]["status"] = engine.build()
+        self.clusters = [engine.cluster(revision)]
         return self
 
     def up(self, revision: str) -> Self:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llmservice_api.reasons import Reason
-from llmservice_operator.engine import EngineState, engine_state, pods_of, ready_workers
+from llmservice_operator.engine import EngineState, engine_state, of_revision, ready_workers
 from llmservice_operator.observed import Refused
 from tests.unit.operator.builders import AnEngine, APod
 
@@ -17,7 +17,8 @@ CAUSE = "llmservice: cause: model source pvc://models/x: no such directory"
 def judged(engine: AnEngine | None = None, *pods: APod, refused: Refused | None = None) -> EngineState:
     """The state of one revision; `engine` None: there is no RayService."""
     ray_service = {"status": engine.build()} if engine is not None else None
-    return engine_state(ray_service, [pod.build() for pod in pods], refused)
+    clusters = [engine.cluster(NAME)] if engine is not None else []
+    return engine_state(ray_service, clusters, [pod.build() for pod in pods], refused)
 
 
 CASES: dict[str, tuple[EngineState, bool, Reason, str]] = {
@@ -67,10 +68,10 @@ CASES: dict[str, tuple[EngineState, bool, Reason, str]] = {
         "died 3 times",
     ),
     "pods refused": (
-        judged(AnEngine().refused_pods('violates PodSecurity "restricted"')),
+        judged(AnEngine().refused_pods('FailedCreateHeadPod\npods "m-x7" is forbidden: exceeded quota: none')),
         False,
         Reason.PODS_REFUSED,
-        'violates PodSecurity "restricted"',
+        "the API server refuses the engine's pods: forbidden: exceeded quota: none",
     ),
     "image cannot be pulled": (
         judged(AnEngine(), APod(NAME).waiting("ImagePullBackOff", "not found")),
@@ -138,12 +139,12 @@ def test_the_outermost_cause_speaks() -> None:
 
 def test_running_without_proxies_is_not_up() -> None:
     engine = {"status": AnEngine().application("RUNNING").build()}
-    assert not engine_state(engine, [], None).up
+    assert not engine_state(engine, [], [], None).up
 
 
 @pytest.mark.parametrize("status", [None, {}, {"conditions": []}, {"activeServiceStatus": {}}])
 def test_an_empty_status_is_starting(status: Json | None) -> None:
-    assert engine_state({"status": status}, [], None).reason is Reason.STARTING
+    assert engine_state({"status": status}, [], [], None).reason is Reason.STARTING
 
 
 def test_replicas_are_ready_workers_that_stay() -> None:
@@ -154,5 +155,5 @@ def test_replicas_are_ready_workers_that_stay() -> None:
         APod(NAME, "head").ready().build(),
         APod("m-other1").ready().build(),
     ]
-    assert ready_workers(pods_of(NAME, pods)) == 1
-    assert len(pods_of(NAME, pods)) == 4
+    assert ready_workers(of_revision(NAME, pods)) == 1
+    assert len(of_revision(NAME, pods)) == 4
