@@ -9,7 +9,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = Path(__file__).resolve().parent / "tools"
 SYSTEM_STATE = Path("/var/lib/llmservice-cluster")
-BUILD = REPOSITORY / "build" / "cluster"
+BUILD = Path(os.environ.get("LLMSERVICE_BUILD") or REPOSITORY / "build" / "cluster")
+"""What users read: kubeconfig files, a folder for PATH."""
 
 
 def cache_root() -> Path:

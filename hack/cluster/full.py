@@ -74,7 +74,7 @@ def running() -> bool:
         return engine.cluster_runs()
     node = _node()
     records = process.records(node.state)
-    if not records or not all(record.alive for record in records):
+    if not _whole().exists() or not records or not all(record.alive for record in records):
         return False
     plane = _plane(Steps.quiet())
     return plane.running and node.ready(plane.api)
@@ -162,6 +162,8 @@ def _up_here(steps: Steps) -> None:
         load_program(name, steps)
     if fresh:
         _start(steps)
+    KUBECONFIG.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_plane(steps).kubeconfig, KUBECONFIG)
 
 
 def _start(steps: Steps) -> None:
@@ -172,8 +174,12 @@ def _start(steps: Steps) -> None:
         node.start_kubelet(plane)
         node.start_proxy(plane)
         wait_until(lambda: node.ready(plane.api), "node ready", timeout=NODE_SECONDS)
-    KUBECONFIG.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(plane.kubeconfig, KUBECONFIG)
+    _whole().touch()
+
+
+def _whole() -> Path:
+    """Made when all has been started: without it, what runs is a start that was cut off."""
+    return folder() / "whole"
 
 
 def _kubelet_access() -> workload.Object:
