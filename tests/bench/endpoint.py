@@ -58,6 +58,8 @@ def vllm_serve(image: str) -> Json:
                     "image": image,
                     "command": [*command.split(), "--max-model-len=2048", "--enforce-eager", "--port=8000"],
                     "env": [{"name": name, "value": value} for name, value in environment.items()],
+                    # The same weight on the node's CPUs as a worker and its head have.
+                    "resources": {"requests": {"cpu": "350m", "memory": "4Gi"}, "limits": {"memory": "5Gi"}},
                     "securityContext": security,
                     "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1},
                     "volumeMounts": [
