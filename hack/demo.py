@@ -17,7 +17,6 @@ from rich.markup import escape
 
 from hack import evidence, install, model
 from hack.cluster import full
-from hack.cluster.cache import BUILD
 from hack.cluster.failure import ClusterError, tail
 from hack.cluster.poll import wait_until
 from hack.cluster.progress import Steps
@@ -140,7 +139,7 @@ def exports(kubeconfig: Path, endpoint: Endpoint) -> str:
         "LLM_MODEL": endpoint.model,
     }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
-    return "\n".join([*lines, f'export PATH="$PATH:{BUILD / "bin"}"'])
+    return "\n".join([*lines, f'export PATH="$PATH:{full.PROGRAMS}"'])
 
 
 def how_to_go_on(endpoint: Endpoint) -> str:

@@ -1,7 +1,7 @@
 """What e2e tests and benchmarks stand on: the cluster, the chart, a namespace with a model, clients."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,16 +33,18 @@ class Site:
     base_url: str
     images: install.Images
     keys: dict[str, str] = field(default_factory=dict, repr=False)
+    opened: ExitStack = field(default_factory=ExitStack, repr=False)
 
     @property
     def api(self) -> Api:
         """Requests as admin."""
         return Api(self.kubeconfig)
 
-    def client(self, room: str = ROOM, path: str | None = None, **options: Any) -> openai.OpenAI:
-        """The official client with the room's key; `path` None: the shared URL."""
+    def client(self, room: str = ROOM, path: str | None = None, key: str | None = None) -> openai.OpenAI:
+        """The official client, closed with the site; `path` None: the shared URL; `key` None: the room's."""
         where = f"{self.base_url}/{path}/v1" if path else f"{self.base_url}/v1"
-        return openai.OpenAI(base_url=where, api_key=self.keys[room], **{"timeout": 120, "max_retries": 0, **options})
+        client = openai.OpenAI(base_url=where, api_key=key or self.keys[room], timeout=120, max_retries=0)
+        return self.opened.enter_context(client)
 
     def service(self, room: str, name: str) -> Json | None:
         """An LLMService as it is now."""
@@ -65,7 +67,8 @@ def deployed(room: str = ROOM) -> Iterator[Site]:
     try:
         site = _deploy(steps)
         make_room(site, room)
-        yield site
+        with site.opened:
+            yield site
     finally:
         if not was_up:
             full.down(steps)

@@ -59,7 +59,7 @@ def test_models_are_listed(served: Site) -> None:
 
 
 def test_wrong_key_is_refused(served: Site) -> None:
-    client = openai.OpenAI(base_url=f"{served.base_url}/v1", api_key="llms_0123456789abcdef.wrong", max_retries=0)
+    client = served.client(key="llms_0123456789abcdef.wrong")
     with pytest.raises(openai.AuthenticationError) as refused:
         client.chat.completions.create(model=SERVICE, messages=[{"role": "user", "content": "Hi"}])
     assert refused.value.code == "invalid_api_key"
@@ -82,8 +82,7 @@ def test_bad_parameter_is_refused_without_internals(served: Site) -> None:
 
 def test_a_new_key_works_and_a_deleted_one_is_dead(served: Site) -> None:
     served.apply(ROOM, api_key("passing", models=[SERVICE]))
-    key = issued_key(served.kubeconfig, ROOM, "passing")["OPENAI_API_KEY"]
-    client = openai.OpenAI(base_url=f"{served.base_url}/v1", api_key=key, max_retries=0)
+    client = served.client(key=issued_key(served.kubeconfig, ROOM, "passing")["OPENAI_API_KEY"])
     wait_until(lambda: _opens(client), "the new key opens the model", timeout=30)
     served.api.kubectl("delete", "apikey", "passing", "--namespace", ROOM)
     wait_until(lambda: not _opens(client), "the deleted key is refused", timeout=30)

@@ -12,7 +12,7 @@ from hack.cluster import command, host
 from hack.cluster.cache import REPOSITORY, cache_root, locked
 from hack.cluster.images.components import Component
 
-IGNORED = Path(__file__).with_name("ignored")
+IGNORED = REPOSITORY / ".dockerignore"
 HOST_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 BUILD_AUTHORITIES = "/run/host-authorities.crt"
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
