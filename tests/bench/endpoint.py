@@ -39,7 +39,13 @@ def vllm_serve(image: str) -> Json:
         "python -m vllm.entrypoints.openai.api_server --model /models/models/smollm2-135m --served-model-name bench"
     )
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
-    environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": str(THREADS), "HOME": "/tmp"}
+    environment = {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "OMP_NUM_THREADS": str(THREADS),
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "TORCHDYNAMO_DISABLE": "1",
+        "HOME": "/tmp",
+    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -66,6 +72,7 @@ def vllm_serve(image: str) -> Json:
                         {"name": "model", "mountPath": "/models/models", "readOnly": True},
                         {"name": "tmp", "mountPath": "/tmp"},
                         {"name": "cache", "mountPath": "/cache"},
+                        {"name": "shared-memory", "mountPath": "/dev/shm"},
                     ],
                 }
             ],
@@ -73,6 +80,7 @@ def vllm_serve(image: str) -> Json:
                 {"name": "model", "persistentVolumeClaim": {"claimName": "models", "readOnly": True}},
                 {"name": "tmp", "emptyDir": {}},
                 {"name": "cache", "emptyDir": {}},
+                {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
             ],
         },
     }
@@ -81,7 +89,7 @@ def vllm_serve(image: str) -> Json:
 def start_peer(site: Site) -> Target:
     """`vllm serve` when it is ready."""
     site.apply(ROOM, vllm_serve(site.images.worker))
-    site.api.kubectl("wait", "pod/vllm-serve", f"--namespace={ROOM}", "--for=condition=Ready", "--timeout=400s")
+    site.api.kubectl("wait", "pod/vllm-serve", f"--namespace={ROOM}", "--for=condition=Ready", "--timeout=180s")
     pod = site.api.get(f"/api/v1/namespaces/{ROOM}/pods/vllm-serve")
     assert pod is not None
     return Target("vllm", f"http://{pod['status']['podIP']}:8000/v1", "bench")
