@@ -5,6 +5,7 @@ from importlib import resources
 from string import Template
 from typing import Final
 
+from llmservice_api.names import ADDRESS_HEADER, PROBE_KEY_ID
 from llmservice_gateway import errors
 from llmservice_gateway.desired import LISTED, NAMES
 from llmservice_gateway.endpoints import MODELS, POSTS
@@ -47,6 +48,8 @@ def render(settings: Settings) -> str:
         posts=" ".join(POSTS),
         models=MODELS,
         nobody=_NOBODY,
+        address_header=ADDRESS_HEADER,
+        probe_key_id=PROBE_KEY_ID,
         model_twice=_MODEL_TWICE,
         log_format=_log_format(),
         http_errors="\n".join(_http_error(each, settings) for each in errors.SAID_BY_HAPROXY),

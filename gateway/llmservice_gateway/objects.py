@@ -67,7 +67,7 @@ def service(raw: Mapping[str, Any]) -> Service | None:
     if metadata.get("deletionTimestamp") or not _fits(_LABEL, namespace) or not _fits(_LABEL, name):
         return None
     model = _mapping(spec, "model")
-    host = _mapping(spec, "endpoint").get("host")
+    host = _mapping(raw, "status").get("host")  # the operator's word: what spec asks for may be refused
     names = [str(model.get("name") or name), *_strings(model, "aliases")]
     return Service(
         namespace=str(namespace),
@@ -118,7 +118,7 @@ def _milliseconds(instant: object) -> int | None:
     if instant is None:
         return NEVER
     try:
-        moment = datetime.fromisoformat(str(instant))
+        moment = datetime.fromisoformat(str(instant).upper())
     except ValueError:
         return None
     return int(moment.timestamp() * 1000) if moment.tzinfo is not None else None

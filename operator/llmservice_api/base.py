@@ -1,7 +1,6 @@
 """What every model of the API shares: camelCase on the wire, unknown fields refused, values frozen."""
 
 import re
-from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +16,6 @@ _FACTORS: Final = {
     "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40,
 }  # fmt: skip
 
-DNS_LABEL: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
 Duration = Annotated[str, Field(pattern=_DURATION, min_length=2, max_length=16, examples=["90s", "5m", "1h30m"])]
@@ -45,11 +43,6 @@ class SecretReference(ApiModel):
 def seconds(duration: str) -> int:
     """Whole seconds of a Duration, such as 5400 for `1h30m`."""
     return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([hms])", duration))
-
-
-def duration(value: timedelta) -> str:
-    """A timedelta as a Duration in whole seconds, such as `90s`."""
-    return f"{int(value.total_seconds())}s"
 
 
 def amount(quantity: str) -> float:

@@ -144,7 +144,8 @@ class LLMServiceSpec(ApiModel):
     engine: Engine = Field(default=Engine(), description="How vLLM runs it.")
     placement: Placement = Field(default=Placement(), description="Where it may run.")
     replicas: Replicas | None = Field(
-        default=None, description="A fixed count (kubectl scale); default 1 where `scaling` is absent."
+        default=None,
+        description="A fixed count (kubectl scale), default 1 without `scaling`; 0 sleeps until a request.",
     )
     scaling: Scaling | None = Field(default=None, description="Autoscaling on queue depth, in place of `replicas`.")
     hold: Hold = Field(default=Hold(), description="What happens to requests while no replica is up.")

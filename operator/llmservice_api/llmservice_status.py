@@ -27,6 +27,7 @@ class LLMServiceStatus(Conditioned):
 
     url: str | None = Field(default=None, description="Base URL for OpenAI clients.")
     address: str | None = Field(default=None, description="<ip>:<port> of the active revision, for the gateway.")
+    host: str | None = Field(default=None, description="Own host that the gateway takes for this service.")
     model: str | None = Field(default=None, description="Name of the model in the API.")
     desired_replicas: int | None = Field(default=None, description="Replicas wanted.")
     replicas: int | None = Field(default=None, description="Replicas that run.")

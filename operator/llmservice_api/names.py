@@ -28,6 +28,8 @@ PEPPER_SECRET: Final = "llmservice-pepper"
 PEPPER_KEY: Final = "pepper"
 KEY_PREFIX: Final = "llms"
 PROBE_KEY_ID: Final = "probe"
+ADDRESS_HEADER: Final = "x-llmservice-address"
+"""What the gateway tells the probe's key alone: the address that it asked, `<ip>:<port>`."""
 
 SERVE_APPLICATION: Final = "llm"
 WORKER_GROUP: Final = "workers"

@@ -25,10 +25,9 @@ class Reason(StrEnum):
     # Accepted
     VALID = "Valid"
     INVALID_SPEC = "InvalidSpec"
-    NAME_TOO_LONG = "NameTooLong"
     NOT_SUPPORTED = "NotSupported"
+    HOST_RESERVED = "HostReserved"
     HOST_TAKEN = "HostTaken"
-    MODEL_NAME_TAKEN = "ModelNameTaken"
     CHILD_NOT_OWNED = "ChildNotOwned"
     PAUSED = "Paused"
     # Placed
@@ -55,7 +54,6 @@ class Reason(StrEnum):
     KUBERAY_MISSING = "KubeRayMissing"
     PROBE_FAILED = "ProbeFailed"
     WRITE_REFUSED = "WriteRefused"
-    SCALED_TO_ZERO = "ScaledToZero"
     # RouteReady
     ROUTE_ANSWERS = "RouteAnswers"
     ROUTE_PENDING = "RoutePending"
@@ -75,6 +73,4 @@ class Reason(StrEnum):
     ISSUED = "Issued"
     EXPIRED = "Expired"
     SECRET_TAKEN = "SecretTaken"
-    SECRET_GONE = "SecretGone"
-    PEPPER_MISSING = "PepperMissing"
     NOT_YET_ENFORCED = "NotYetEnforced"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -56,6 +57,15 @@ def access(settings: kopf.OperatorSettings, monotonic: Callable[[], float]) -> A
     return Access(info.server.rstrip("/"), info.as_ssl_context(), headers)
 
 
+def read_pepper(file: Path) -> bytes:
+    """The pepper of a mounted Secret."""
+    try:
+        return pepper_from(file.read_text())
+    except (OSError, ValueError) as error:
+        message = f"the pepper in {file} cannot be used: {error}; is Secret llmservice-pepper as the chart makes it?"
+        raise SettingsError(message) from error
+
+
 def now() -> datetime:
     """The clock."""
     return datetime.now(UTC).replace(microsecond=0)
@@ -71,7 +81,7 @@ async def run(settings: Settings, prober: Prober | None = None) -> None:
     """Run until cancelled or stopped by a signal. `prober` None: real requests over HTTP."""
     kopf_settings = kopf.OperatorSettings()
     configure(kopf_settings)
-    pepper = pepper_from(settings.pepper_file.read_text())
+    pepper = read_pepper(settings.pepper_file)
     store, metrics = Store(), Metrics(CollectorRegistry())
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(connect(access(kopf_settings, time.monotonic)))

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from llmservice_api.apikey import APIKeySpec
 from llmservice_api.names import APIKEYS
@@ -23,6 +23,9 @@ from llmservice_operator.resources.secret import make_key_secret
 from llmservice_operator.store import Ref, Store
 
 Json = dict[str, Any]
+
+
+_LONGEST_WAIT: Final = 86400.0
 
 
 def new_key() -> Key:
@@ -51,9 +54,11 @@ class KeyIssuer:
             spec = APIKeySpec.model_validate(api_key.get("spec") or {})
             expires = instant(spec.expires_at) if spec.expires_at else None
         except ValueError as error:  # pydantic's among them; an instant such as 23:59:60Z is no datetime
-            await self._say(api_key, {}, [false(ConditionType.READY, Reason.INVALID_SPEC, str(error))])
+            # A key that was issued stays issued: mending the spec must not need a new one.
+            kept = _issued_parts(api_key) if is_issued(api_key) else {}
+            await self._say(api_key, kept, [false(ConditionType.READY, Reason.INVALID_SPEC, str(error))])
             return None
-        status = {key: (api_key.get("status") or {}).get(key) for key in ("id", "digest", "secretName")}
+        status = _issued_parts(api_key)
         if not is_issued(api_key):
             issued = await self._issue(api_key)
             if isinstance(issued, Finding):
@@ -63,7 +68,7 @@ class KeyIssuer:
         now = self.clock()
         await self._say(api_key, status, conditions(spec, now))
         left = (expires - now).total_seconds() if expires else None
-        return left + 0.1 if left is not None and 0 < left < 86400 * 30 else None
+        return min(left + 0.1, _LONGEST_WAIT) if left is not None and left > 0 else None
 
     async def _issue(self, api_key: Json) -> Json | Finding:
         key = self.make()
@@ -95,18 +100,29 @@ class KeyIssuer:
         }
         if wanted == before:
             return
-        answer = await self.cluster.apply_status(APIKEYS, metadata["namespace"], metadata["name"], wanted)
+        try:
+            answer = await self.cluster.apply_status(APIKEYS, metadata["namespace"], metadata["name"], wanted)
+        except ApiError as error:
+            if error.status == 404:  # deleted meanwhile: its event is on the way
+                return
+            raise
         self.store.put(APIKEYS, answer)
         told = news(found, before.get("conditions", []))
         await record(self.cluster, "APIKey", api_key, told, self.clock(), self.instance)
 
 
 def is_issued(api_key: Json) -> bool:
-    """Whether the key was shown in its Secret: Ready was True once, or the key has only expired since."""
+    """Whether the key was shown in its Secret: Ready was True once, and since then only the spec speaks against it."""
     status = api_key.get("status") or {}
     ready = [c for c in status.get("conditions", []) if c["type"] == ConditionType.READY]
-    shown = bool(ready) and (ready[0]["status"] == "True" or ready[0]["reason"] == Reason.EXPIRED)
+    shown = bool(ready) and (
+        ready[0]["status"] == "True" or ready[0]["reason"] in (Reason.EXPIRED, Reason.INVALID_SPEC)
+    )
     return shown and bool(status.get("digest"))
+
+
+def _issued_parts(api_key: Json) -> Json:
+    return {key: (api_key.get("status") or {}).get(key) for key in ("id", "digest", "secretName")}
 
 
 def is_taken(api_key: Json) -> bool:

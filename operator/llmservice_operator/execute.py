@@ -21,12 +21,19 @@ _FINAL: Final = (400, 403, 404, 409, 422)
 
 async def execute(cluster: Cluster, store: Store, plan: Plan) -> dict[Ref, Refused]:
     """Apply and delete, children side by side. Returns what was refused for good; other ApiErrors are raised."""
-    outcomes = await asyncio.gather(*(_apply(cluster, store, plural, obj) for plural, obj in plan.apply))
+    writes = (_apply(cluster, store, plural, obj) for plural, obj in plan.apply)
+    # All have ended before one's failure is raised: else the retry would write beside them.
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    refused = []
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        refused += [outcome] if outcome is not None else []
     for ref in plan.delete:
         obj = store.get(ref)
         if obj is not None:
             await cluster.delete(ref.plural, ref.namespace, ref.name, obj["metadata"]["uid"])
-    return {ref: refused for outcome in outcomes if outcome is not None for ref, refused in [outcome]}
+    return dict(refused)
 
 
 async def _apply(cluster: Cluster, store: Store, plural: str, obj: Json) -> tuple[Ref, Refused] | None:

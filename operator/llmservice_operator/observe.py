@@ -29,7 +29,8 @@ async def observe(store: Store, reader: Reader, install: Install, service: Json,
     """The LLMService with all that bears on it. Raises ValidationError where its spec is not of this schema."""
     namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
     spec = LLMServiceSpec.model_validate(service["spec"])
-    related = store.children(namespace, name) + ingresses_of(store, install, namespace, name)
+    own = [(ref, obj) for ref, obj in store.children(namespace, name) if ref.plural != "ingresses"]
+    related = own + ingresses_of(store, install, namespace, name)
     return Observed(
         now=now,
         install=install,

@@ -20,6 +20,7 @@ class Install:
     gateway_url: str
     public_url: str
     gateway_needs_default_class: bool = False
+    kuberay_namespace: str = "kuberay-system"
 
 
 @dataclass(frozen=True)

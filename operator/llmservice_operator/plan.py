@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from llmservice_api.base import seconds
 from llmservice_api.names import SERVE_PORT
@@ -61,6 +62,18 @@ def adapters_are_not_supported(observed: Observed) -> Finding | None:
     return false(ConditionType.ACCEPTED, Reason.NOT_SUPPORTED, message)
 
 
+def host_is_reserved(observed: Observed) -> Finding | None:
+    """The host is an address, or one that all services share: whoever had it would have their requests."""
+    if observed.spec.endpoint is None:
+        return None
+    host, install = observed.spec.endpoint.host, observed.install
+    shared = {urlsplit(url).hostname for url in (install.public_url, install.gateway_url)}
+    if host not in shared and not host.endswith((".svc", ".local", ".localhost")) and not host.split(".")[-1].isdigit():
+        return None
+    message = f"spec.endpoint.host {host} is an address, a name inside the cluster or the gateway's own: choose another"
+    return false(ConditionType.ACCEPTED, Reason.HOST_RESERVED, message)
+
+
 def host_is_taken(observed: Observed) -> Finding | None:
     """Another LLMService has the host."""
     if observed.host_owner is None or observed.spec.endpoint is None:
@@ -86,6 +99,7 @@ def child_is_refused(observed: Observed) -> Finding | None:
 CHECKS: Final[tuple[Check, ...]] = (
     source_is_not_supported,
     adapters_are_not_supported,
+    host_is_reserved,
     host_is_taken,
     child_is_refused,
 )
@@ -118,10 +132,8 @@ def _placed(observed: Observed, accepted: Finding, placement: Placed) -> Plan:
         rollout=rollout,
         engines=engines,
     )
-    if observed.missing_claim is not None:
+    if observed.missing_claim is not None or observed.spec.paused:
         return replace(plan, rollout=_held(observed))
-    if observed.spec.paused:
-        return plan
     changes = tuple(
         (plural, obj)
         for plural, obj in _desired(observed, placement, wanted, rollout)
@@ -179,8 +191,8 @@ def _rollout(observed: Observed, wanted: str, engines: dict[str, EngineState]) -
             draining_since=_instant_of(remembered.get("drainingSince")),
         ),
         wanted_answers=up and (answered or is_verified(observed, wanted)),
-        # While paused nothing goes, so the old revision stays the one that answers.
-        strategy="BlueGreen" if observed.spec.paused else observed.spec.rollout.strategy,
+        routed=_route_is_proved(observed),
+        strategy=observed.spec.rollout.strategy,
         deadline=timedelta(seconds=seconds(observed.spec.rollout.progress_deadline)),
         drain=timedelta(seconds=seconds(observed.spec.rollout.drain)),
         now=observed.now,
@@ -202,7 +214,7 @@ def _instant_of(text: str | None) -> Any:
 def _desired(observed: Observed, placement: Placed, wanted: str, rollout: Rollout) -> list[tuple[str, Json]]:
     service, spec, install = observed.service, observed.spec, observed.install
     desired = [
-        ("networkpolicies", make_network_policy(service, install.namespace)),
+        ("networkpolicies", make_network_policy(service, install.namespace, install.kuberay_namespace)),
         ("poddisruptionbudgets", make_disruption_budget(service, spec)),
     ]
     if rollout.create:
@@ -253,10 +265,14 @@ def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
     return ProbeTargets(address(observed, plan.wanted) if ask_engine else None, ask_route)
 
 
+def _route_is_proved(observed: Observed) -> bool:
+    """Whether status says that a token came through the gateway from the address that it names."""
+    return observed.condition_reason(ConditionType.ROUTE_READY) == Reason.ROUTE_ANSWERS
+
+
 def is_routed(observed: Observed, plan: Plan) -> bool:
     """Whether status says that a token came through the gateway from the address that is active now."""
-    proved = observed.condition_reason(ConditionType.ROUTE_READY) == Reason.ROUTE_ANSWERS
-    return proved and observed.status.get("address") == active_address(observed, plan)
+    return _route_is_proved(observed) and observed.status.get("address") == active_address(observed, plan)
 
 
 def active_address(observed: Observed, plan: Plan) -> str | None:

@@ -21,6 +21,7 @@ from llmservice_operator.store import Ref, Store
 Json = dict[str, Any]
 
 _PROBE_AGAIN: Final = 1.0
+_FAILED_PROBE_AGAIN: Final = 10.0
 _REFUSED_AGAIN: Final = 30.0
 
 
@@ -30,8 +31,8 @@ class Prober(Protocol):
     async def engine(self, address: str, model: str) -> Probe:
         """To a revision's Service, `<ip>:<port>`."""
 
-    async def route(self, namespace: str, name: str, model: str) -> Probe:
-        """Through the gateway."""
+    async def route(self, namespace: str, name: str, model: str, address: str) -> Probe:
+        """Through the gateway, which must have asked the revision at `address`."""
 
 
 @dataclass
@@ -75,7 +76,8 @@ class Reconciler:
         if targets.engine_address is not None:
             observed = replace(observed, engine_probe=await self.prober.engine(targets.engine_address, model))
         if targets.through_gateway:
-            probe = await self.prober.route(observed.namespace, observed.name, model)
+            address = observed.status["address"]
+            probe = await self.prober.route(observed.namespace, observed.name, model, address)
             observed = replace(observed, route_probe=probe)
         return observed
 
@@ -118,13 +120,15 @@ class Reconciler:
 
 def again_after(observed: Observed, plan: Plan) -> float | None:
     """Seconds until time itself, not an event, may change the outcome."""
-    if observed.refused or observed.missing_claim:
+    if observed.refused or observed.missing_claim or plan.accepted.reason is Reason.HOST_TAKEN:
         return _REFUSED_AGAIN
     if plan.rollout is None:
         return None
     waits: list[timedelta] = [plan.rollout.check_again] if plan.rollout.check_again else []
     if _is_waiting_for_an_answer(observed, plan):
-        waits.append(timedelta(seconds=_PROBE_AGAIN))
+        probes = [probe for probe in (observed.engine_probe, observed.route_probe) if probe is not None]
+        slow = any(probe.reached and not probe.answered for probe in probes)
+        waits.append(timedelta(seconds=_FAILED_PROBE_AGAIN if slow else _PROBE_AGAIN))
     return min(waits).total_seconds() if waits else None
 
 

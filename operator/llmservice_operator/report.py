@@ -31,7 +31,8 @@ def status(observed: Observed, plan: Plan) -> Json:
     model = observed.spec.model.name or observed.name
     parts: Json = {
         "observedGeneration": observed.generation,
-        "url": f"{observed.install.public_url}/{observed.namespace}/{observed.name}/v1",
+        "url": _url(observed, plan),
+        "host": observed.spec.endpoint.host if observed.spec.endpoint and plan.accepted.holds else None,
         "address": address(observed, active) if active else None,
         "model": model,
         "desiredReplicas": min(max(replicas, least), most) if least else replicas,
@@ -44,6 +45,14 @@ def status(observed: Observed, plan: Plan) -> Json:
         ),
     }
     return {key: value for key, value in parts.items() if value not in (None, {}, "")}
+
+
+def _url(observed: Observed, plan: Plan) -> str:
+    """The own host where there is one, else the gateway's URL with the service's name."""
+    endpoint = observed.spec.endpoint
+    if endpoint is not None and plan.accepted.holds:
+        return f"{'https' if endpoint.tls_secret_name else 'http'}://{endpoint.host}/v1"
+    return f"{observed.install.public_url}/{observed.namespace}/{observed.name}/v1"
 
 
 def _selector(name: str, revision: str | None) -> list[str]:
@@ -177,6 +186,8 @@ def _ready(found: list[Finding]) -> Finding:
         finding = by_type.get(kind)
         if finding is not None and not finding.holds:
             return false(ConditionType.READY, finding.reason, finding.message)
+    if ConditionType.ENGINE_READY not in by_type:
+        return false(ConditionType.READY, found[0].reason, f"no revision serves. {found[0].message}")
     return true(ConditionType.READY, Reason.SERVING, "a real token came through the route")
 
 

@@ -41,22 +41,29 @@ def step(
     revisions: Revisions,
     *,
     wanted_answers: bool,
+    routed: bool,
     strategy: Literal["BlueGreen", "Recreate"],
     deadline: timedelta,
     drain: timedelta,
     now: datetime,
 ) -> Rollout:
-    """The next step. `wanted_answers`: the wanted revision gave a real token, now or before."""
+    """The next step.
+
+    `wanted_answers`: the wanted revision gave a real token, now or before. `routed`: a token came through the gateway
+    from the revision that is active; what served before it goes only then, and not before `drain` is over.
+    """
     active = revisions.active if revisions.active in revisions.existing else None
     moved = wanted_answers and active != revisions.wanted
     if moved:
         active = revisions.wanted
     if active == revisions.wanted:
-        return _settle(revisions, active, now if moved else revisions.draining_since, drain, now)
+        return _settle(revisions, active, now if moved else revisions.draining_since, drain, now, routed and not moved)
     same = revisions.pending == revisions.wanted
     since = (revisions.pending_since if same else None) or now
     keep = {revisions.wanted} | ({active} if active and strategy == "BlueGreen" else set())
-    delete = tuple(sorted(set(revisions.existing) - keep))
+    draining_since, others = revisions.draining_since, set(revisions.existing) - keep
+    drained = draining_since is None or now - draining_since >= drain
+    delete = tuple(sorted(others)) if drained or strategy == "Recreate" else ()
     old_is_there = strategy == "Recreate" and bool(delete)
     return Rollout(
         active=active if active in keep else None,
@@ -64,19 +71,19 @@ def step(
         create=not old_is_there,
         delete=delete,
         pending_since=since,
-        draining_since=None,
+        draining_since=draining_since if others and not delete else None,
         overdue=now - since >= deadline,
-        check_again=max(since + deadline - now, timedelta()) or None,
+        check_again=_soonest(since + deadline - now, draining_since + drain - now if draining_since else timedelta()),
     )
 
 
 def _settle(
-    revisions: Revisions, active: str, draining_since: datetime | None, drain: timedelta, now: datetime
+    revisions: Revisions, active: str, draining_since: datetime | None, drain: timedelta, now: datetime, routed: bool
 ) -> Rollout:
     others = sorted(set(revisions.existing) - {active})
     since = (draining_since or now) if others else None
     left = since + drain - now if since else None
-    drained = left is not None and left <= timedelta()
+    drained = routed and left is not None and left <= timedelta()
     return Rollout(
         active=active,
         pending=None,
@@ -85,5 +92,10 @@ def _settle(
         pending_since=None,
         draining_since=since,
         overdue=False,
-        check_again=left if left and not drained else None,
+        check_again=_soonest(left) if left is not None and not drained else None,
     )
+
+
+def _soonest(*waits: timedelta) -> timedelta | None:
+    """The shortest wait that is still ahead."""
+    return min((wait for wait in waits if wait > timedelta()), default=None)

@@ -34,6 +34,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             gateway_url=gateway.rstrip("/"),
             public_url=(environment.get("LLMSERVICE_PUBLIC_URL") or gateway).rstrip("/"),
             gateway_needs_default_class=environment.get("LLMSERVICE_GATEWAY_NEEDS_DEFAULT_CLASS") == "true",
+            kuberay_namespace=environment.get("LLMSERVICE_KUBERAY_NAMESPACE") or "kuberay-system",
         ),
         pepper_file=Path(
             _required(environment, "LLMSERVICE_PEPPER_FILE", "the mounted file of Secret llmservice-pepper")

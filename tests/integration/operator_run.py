@@ -40,9 +40,9 @@ class Tokens:
         self.asked.append(f"{model} at {address}")
         return self.engine_answer
 
-    async def route(self, namespace: str, name: str, model: str) -> Probe:
+    async def route(self, namespace: str, name: str, model: str, address: str) -> Probe:
         """Through the gateway."""
-        self.asked.append(f"{model} through /{namespace}/{name}")
+        self.asked.append(f"{model} through /{namespace}/{name} to {address}")
         return self.route_answer
 
 

@@ -8,11 +8,12 @@ from llmservice_operator.resources.metadata import owner_reference, sealed
 Json = dict[str, Any]
 
 
-def make_network_policy(service: Json, install_namespace: str) -> Json:
+def make_network_policy(service: Json, install_namespace: str, kuberay_namespace: str) -> Json:
     """Ingress only: Ray's own traffic within the service, Serve from our namespace, the dashboard from KubeRay."""
     name = service["metadata"]["name"]
     ours = {"matchLabels": {"kubernetes.io/metadata.name": install_namespace}}
-    kuberay = {"matchLabels": {"app.kubernetes.io/name": "kuberay-operator"}}
+    # By its namespace: a pod's labels are anybody's, and the dashboard takes jobs.
+    kuberay = {"matchLabels": {"kubernetes.io/metadata.name": kuberay_namespace}}
     return sealed(
         {
             "apiVersion": "networking.k8s.io/v1",
@@ -30,7 +31,7 @@ def make_network_policy(service: Json, install_namespace: str) -> Json:
                     {"from": [{"podSelector": {"matchLabels": {LABEL_SERVICE: name}}}]},
                     {"from": [{"namespaceSelector": ours}], "ports": [{"port": SERVE_PORT, "protocol": "TCP"}]},
                     {
-                        "from": [{"namespaceSelector": {}, "podSelector": kuberay}],
+                        "from": [{"namespaceSelector": kuberay}],
                         "ports": [
                             {"port": DASHBOARD_PORT, "protocol": "TCP"},
                             {"port": SERVE_PORT, "protocol": "TCP"},

@@ -73,8 +73,16 @@ def _cluster(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]
 def _workers(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:
     # KubeRay passes changed counts on to no running cluster: the group is wide open, Ray Serve keeps the bounds and
     # Ray's autoscaler follows. `replicas` only spares the first worker the wait for the autoscaler.
-    counts = {"replicas": bounds(spec)[0], "minReplicas": 0, "maxReplicas": pool.max_nodes or _MOST_WORKERS}
+    counts = {"replicas": bounds(spec)[0], "minReplicas": 0, "maxReplicas": _most_workers(spec, pool)}
     return _worker_template(spec, pool, pod_labels) | counts
+
+
+def _most_workers(spec: LLMServiceSpec, pool: GPUPoolSpec) -> int:
+    """Workers that the pool's nodes hold by its own words: maxNodes, each with as many as its accelerators allow."""
+    if not pool.max_nodes:
+        return _MOST_WORKERS
+    per_node = pool.accelerator.per_node // (spec.engine.tensor_parallel or 1) if pool.accelerator else 1
+    return min(pool.max_nodes * max(per_node, 1), _MOST_WORKERS)
 
 
 def _worker_template(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:

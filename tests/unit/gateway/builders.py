@@ -21,14 +21,12 @@ def llmservice(name: str, namespace: str = "team-a", created: str = "2026-01-01T
     if "aliases" in fields:
         model["aliases"] = fields["aliases"]
     spec: dict[str, Any] = {"model": model, "fieldOfTomorrow": {"a": [1]}}
-    if "host" in fields:
-        spec["endpoint"] = {"host": fields["host"]}
     if "mode" in fields:
         spec["access"] = {"mode": fields["mode"]}
     metadata = {"name": name, "namespace": namespace, "creationTimestamp": created}
     if fields.get("deleted"):
         metadata["deletionTimestamp"] = created
-    status = {"address": fields["address"]} if "address" in fields else {}
+    status = {part: fields[part] for part in ("address", "host") if part in fields}
     return {"metadata": metadata, "spec": spec, "status": status}
 
 

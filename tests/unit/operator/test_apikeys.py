@@ -136,7 +136,7 @@ async def test_other_refusals_are_retried(bench: Bench) -> None:
         ("2026-01-31T13:00:10+01:00", ("True", "Issued"), 10.1),
         ("2026-01-31T12:00:00Z", ("False", "Expired"), None),
         ("2020-01-01T00:00:00Z", ("False", "Expired"), None),
-        ("2030-01-01T00:00:00Z", ("True", "Issued"), None),
+        ("2030-01-01T00:00:00Z", ("True", "Issued"), 86400),
         ("2026-01-31t12:00:10z", ("True", "Issued"), 10.1),
         ("2026-01-31T12:00:10.5Z", ("True", "Issued"), 10.6),
     ],

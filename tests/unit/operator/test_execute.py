@@ -17,7 +17,7 @@ from tests.unit.operator.builders import INSTALL, NOON, AService, foreign
 from tests.unit.operator.memory import MemoryCluster, Write
 
 SERVICE = AService().build()
-POLICY = make_network_policy(SERVICE, INSTALL.namespace)
+POLICY = make_network_policy(SERVICE, INSTALL.namespace, INSTALL.kuberay_namespace)
 BUDGET = make_disruption_budget(SERVICE, LLMServiceSpec.model_validate(SERVICE["spec"]))
 ACCEPTED = true(ConditionType.ACCEPTED, Reason.VALID)
 BOTH = Plan(accepted=ACCEPTED, apply=(("networkpolicies", POLICY), ("poddisruptionbudgets", BUDGET)))

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
+from llmservice_api.names import ADDRESS_HEADER
 from llmservice_api.reasons import Reason
 from llmservice_operator.gpupools import PoolReporter, finding
 from llmservice_operator.health import Health, serve
@@ -85,7 +86,7 @@ async def test_probes_ask_for_one_token_on_both_ways() -> None:
 
     async def answer(request: web.Request) -> web.Response:
         seen.append((request.path, request.headers["Authorization"], await request.json()))
-        return web.json_response(TOKEN)
+        return web.json_response(TOKEN, headers={ADDRESS_HEADER: "10.96.0.9:8000"})
 
     app = web.Application()
     app.router.add_post("/{tail:.*}", answer)
@@ -96,14 +97,16 @@ async def test_probes_ask_for_one_token_on_both_ways() -> None:
     async with aiohttp.ClientSession() as session:
         prober = HttpProber(session, "llms_probe.x", f"http://127.0.0.1:{port}")
         assert (await prober.engine(f"127.0.0.1:{port}", "m")).answered
-        assert (await prober.route("team-a", "m", "qwen")).answered
+        assert (await prober.route("team-a", "m", "qwen", "10.96.0.9:8000")).answered
+        assert not (await prober.route("team-a", "m", "qwen", "10.96.0.7:8000")).answered, "another revision's token"
         await runner.cleanup()
         assert not (await prober.engine(f"127.0.0.1:{port}", "m")).answered
     assert [(path, key) for path, key, _ in seen] == [
         ("/v1/completions", "Bearer llms_probe.x"),
         ("/team-a/m/v1/completions", "Bearer llms_probe.x"),
+        ("/team-a/m/v1/completions", "Bearer llms_probe.x"),
     ]
-    assert [(body["model"], body["max_tokens"]) for *_, body in seen] == [("m", 1), ("qwen", 1)]
+    assert [(body["model"], body["max_tokens"]) for *_, body in seen] == [("m", 1), ("qwen", 1), ("qwen", 1)]
 
 
 async def test_metrics_count_reconciles_and_failures(caplog: pytest.LogCaptureFixture) -> None:

@@ -122,7 +122,7 @@ UNCHANGED: dict[str, dict[str, Any]] = {
     "access": {"access": {"mode": "Open"}},
     "drain": {"rollout": {"drain": "1m"}},
     "hold": {"hold": {"maxRequests": 7}},
-    "own host": {"endpoint": {"host": "llm.example.com"}},
+    "own host": {"endpoint": {"host": "m.example.com"}},
     "pools that choose the same": {"placement": {"pools": ["cpu"]}},
 }
 
@@ -253,8 +253,35 @@ def test_a_bad_spec_leaves_the_old_revision_and_the_good_one_restores_what_was()
     assert world.condition("Ready")[0] == "True"
 
 
+@pytest.mark.parametrize(
+    "host", ["llm.example.com", "gateway.llmservice-system.svc", "other.team-b.svc", "192.0.2.2", "10.0.0.1", "a.local"]
+)
+def test_a_host_that_all_share_is_nobodys(host: str) -> None:
+    world = World(AService().spec(endpoint={"host": host}).build())
+    assert world.step().apply == ()
+    assert world.condition("Accepted")[:2] == ("False", "HostReserved")
+    assert "host" not in world.service["status"]
+
+
+def test_a_paused_service_goes_on_as_it_was() -> None:
+    world, old = serving()
+    new = str(world.edit(model=OTHER_MODEL).step().wanted)
+    world.edit(paused=True)
+    world.up(new).settle()
+    assert world.service["status"]["revision"]["active"] == old
+    assert world.revisions() == sorted([old, new])
+    world.edit(paused=False).settle()
+    assert world.service["status"]["revision"]["active"] == new
+
+
+def test_paused_from_the_first_is_not_ready() -> None:
+    world = World(AService().spec(paused=True).build())
+    assert world.step().apply == ()
+    assert world.condition("Ready")[:2] == ("False", "Paused")
+
+
 def test_a_host_of_another_service_is_not_taken() -> None:
-    world = World(AService().spec(endpoint={"host": "llm.example.com"}).build(), more={"host_owner": "team-b/other"})
+    world = World(AService().spec(endpoint={"host": "m.example.com"}).build(), more={"host_owner": "team-b/other"})
     assert world.step().apply == ()
     assert world.condition("Accepted")[:2] == ("False", "HostTaken")
     assert "team-b/other" in world.condition("Accepted")[2]

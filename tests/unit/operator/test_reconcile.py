@@ -31,9 +31,9 @@ class FakeProber:
         self.asked.append(f"{model} at {address}")
         return self.engine_answer
 
-    async def route(self, namespace: str, name: str, model: str) -> Probe:
+    async def route(self, namespace: str, name: str, model: str, address: str) -> Probe:
         """Through the gateway."""
-        self.asked.append(f"{model} through /{namespace}/{name}")
+        self.asked.append(f"{model} through /{namespace}/{name} to {address}")
         return self.route_answer
 
 
@@ -93,7 +93,7 @@ async def test_from_nothing_to_ready_and_then_silence(bench: Bench) -> None:
     assert waits == [1.0, None]
     assert bench.condition("Ready") == ("True", "Serving")
     assert bench.status["revision"] == {"active": revision}
-    assert bench.prober.asked == ["m at 10.96.0.9:8000", "m through /team-a/m"]
+    assert bench.prober.asked == ["m at 10.96.0.9:8000", "m through /team-a/m to 10.96.0.9:8000"]
     writes = len(bench.cluster.writes)
     for _ in range(3):
         await bench.reconcile()
@@ -119,7 +119,7 @@ async def test_a_silent_engine_is_asked_again_soon_and_said_once(bench: Bench) -
     await bench.reconcile()
     bench.engine_runs()
     bench.prober.engine_answer = Probe(error="HTTP 503: loading")
-    assert [await bench.reconcile() for _ in range(3)] == [1.0, 1.0, 1.0]
+    assert [await bench.reconcile() for _ in range(3)] == [10.0, 10.0, 10.0]
     assert bench.condition("EngineReady") == ("False", "ProbeFailed")
     writes = len(bench.cluster.writes)
     await bench.reconcile()

@@ -16,9 +16,17 @@ EARLIER = NOON - timedelta(minutes=4)
 NONE = Revisions(wanted="b", existing=(), active=None, pending=None, pending_since=None, draining_since=None)
 
 
-def stepped(revisions: Revisions, answers: bool = False, strategy: Any = "BlueGreen") -> Rollout:
+def stepped(revisions: Revisions, answers: bool = False, strategy: Any = "BlueGreen", routed: bool = True) -> Rollout:
     """One step at noon."""
-    return step(revisions, wanted_answers=answers, strategy=strategy, deadline=DEADLINE, drain=DRAIN, now=NOON)
+    return step(
+        revisions,
+        wanted_answers=answers,
+        routed=routed,
+        strategy=strategy,
+        deadline=DEADLINE,
+        drain=DRAIN,
+        now=NOON,
+    )
 
 
 CASES = {
@@ -32,6 +40,16 @@ CASES = {
     "edit, coming up": (replace(NONE, existing=("a", "b"), active="a", pending="b"), False, ("a", "b", True, ())),
     "edit, answers": (replace(NONE, existing=("a", "b"), active="a", pending="b"), True, ("b", None, True, ())),
     "edit again": (replace(NONE, existing=("a", "x"), active="a", pending="x"), False, ("a", "b", True, ("x",))),
+    "edit while an older one drains": (
+        replace(NONE, existing=("a", "o"), active="a", draining_since=EARLIER),
+        False,
+        ("a", "b", True, ()),
+    ),
+    "edit after an older one has drained": (
+        replace(NONE, existing=("a", "o"), active="a", draining_since=NOON - DRAIN),
+        False,
+        ("a", "b", True, ("o",)),
+    ),
     "reverted": (replace(NONE, existing=("b", "x"), active="b", pending="x"), True, ("b", None, True, ())),
     "active deleted by hand": (replace(NONE, active="b"), False, (None, "b", True, ())),
     "active deleted while rolling out": (
@@ -56,6 +74,8 @@ def test_old_revision_drains_then_goes() -> None:
     assert stepped(draining).check_again == timedelta(minutes=1)
     over = stepped(replace(draining, draining_since=NOON - DRAIN))
     assert (over.delete, over.check_again) == (("a",), None)
+    unrouted = stepped(replace(draining, draining_since=NOON - DRAIN), routed=False)
+    assert unrouted.delete == (), "the gateway may still ask it"
     gone = stepped(replace(draining, existing=("b",)))
     assert (gone.draining_since, gone.delete) == (None, ())
 

@@ -55,7 +55,7 @@ def container(group: Json) -> Json:
 CHILDREN = {
     "RayService": (ray_service(), "m-abc123"),
     "Service": (make_service(SERVICE, "m-abc123"), "m-abc123"),
-    "NetworkPolicy": (make_network_policy(SERVICE, INSTALL.namespace), "m"),
+    "NetworkPolicy": (make_network_policy(SERVICE, INSTALL.namespace, INSTALL.kuberay_namespace), "m"),
     "PodDisruptionBudget": (make_disruption_budget(SERVICE, spec()), "m"),
 }
 
@@ -88,7 +88,7 @@ def test_disruption_budget(replicas: int, least: int) -> None:
 
 
 def test_network_policy_lets_in_its_own_the_gateway_and_kuberay_only() -> None:
-    found = make_network_policy(SERVICE, INSTALL.namespace)["spec"]
+    found = make_network_policy(SERVICE, INSTALL.namespace, INSTALL.kuberay_namespace)["spec"]
     own, ours, kuberay = found["ingress"]
     assert found["policyTypes"] == ["Ingress"]
     assert own["from"] == [{"podSelector": {"matchLabels": {"llmservice.io/service": "m"}}}]
