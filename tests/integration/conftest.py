@@ -62,6 +62,11 @@ def install_ours(plane: ControlPlane) -> None:
     plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in names))
     paths = [f"/apis/llmservice.io/v1alpha1/{name.split('.')[0]}" for name in names]
     wait_until(lambda: all(plane.api.get(path) for path in paths), "our kinds are served", timeout=30)
+    # kubectl finds kinds by aggregated discovery, which comes a moment after they are served.
+    listed = ("api-resources", "--api-group=llmservice.io", "--output=name")
+    wait_until(
+        lambda: plane.kubectl(*listed).count("llmservice.io") == len(names), "discovered", timeout=60, interval=0.5
+    )
 
 
 def crds() -> list[dict[str, Any]]:
