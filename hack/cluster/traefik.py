@@ -26,6 +26,9 @@ def objects(image: str, address: str) -> list[workload.Object]:
             "--entrypoints.web.address=:8000",
             "--entrypoints.websecure.address=:8443",
             "--entrypoints.websecure.http.tls=true",
+            # On a connection it keeps, Traefik now and then cuts a streamed answer (docs/operations/ingress.md).
+            "--entrypoints.web.transport.keepalivemaxrequests=1",
+            "--entrypoints.websecure.transport.keepalivemaxrequests=1",
             "--entrypoints.traefik.address=:9000",
             "--ping=true",
             "--providers.kubernetesingress=true",

@@ -34,6 +34,12 @@ def test_traefik_is_the_default_class_and_tells_ingresses_their_address() -> Non
     assert [(port["containerPort"], port["hostPort"]) for port in container["ports"]] == [(8000, 80), (8443, 443)]
 
 
+def test_traefik_keeps_no_client_connection_for_a_second_request() -> None:
+    container = _one(traefik.objects("image", "10.0.0.7"), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    for entry_point in ("web", "websecure"):
+        assert f"--entrypoints.{entry_point}.transport.keepalivemaxrequests=1" in container["args"]
+
+
 def test_a_claim_in_each_namespace_shows_the_same_folder() -> None:
     volume, claim = volumes.objects("team-a")
     assert volume["spec"]["claimRef"]["namespace"] == claim["metadata"]["namespace"] == "team-a"
