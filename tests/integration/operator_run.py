@@ -124,6 +124,7 @@ def _in_a_thread(settings: Settings, tokens: Tokens) -> Iterator[None]:
         task = asyncio.create_task(run(settings, tokens))
         begun.set_result((asyncio.get_running_loop(), task))
         await asyncio.wait({task})
+        await _connections_closed()
         if not task.cancelled():
             task.result()
 
@@ -144,3 +145,11 @@ def _in_a_thread(settings: Settings, tokens: Tokens) -> Iterator[None]:
             loop.call_soon_threadsafe(task.cancel)
         ended.result(timeout=30)
         gc.collect()  # what it left unclosed is told here, not in the middle of another test
+
+
+async def _connections_closed() -> None:
+    """aiohttp ends a TLS connection in the background, which a loop that has stopped would leave undone."""
+    sockets: Any = asyncio.get_running_loop()._selector.get_map  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        while len(sockets()) > 1:  # noqa: ASYNC110 — the loop's own stays, and nothing tells when another closes
+            await asyncio.sleep(0.01)

@@ -54,7 +54,7 @@ def test_running_then_a_token_is_ready(running: Running, client: Client, namespa
     address = (client.find("services", namespace, revision) or {})["spec"]["clusterIP"]
     assert service.status["address"] == f"{address}:8000"
     assert f"m at {address}:8000" in running.tokens.asked
-    assert f"m through /{namespace}/m" in running.tokens.asked
+    assert f"m through /{namespace}/m to {address}:8000" in running.tokens.asked
     events = {event["reason"] for event in client.items("events", namespace)}
     assert {"RollingOut", "Serving"} <= events
 
