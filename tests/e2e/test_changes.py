@@ -79,12 +79,18 @@ def test_an_edit_brings_a_revision_beside_the_old_and_loses_no_request(served: S
 
 def test_bounds_change_without_a_new_revision(served: Site) -> None:
     before = wait_ready(served, ROOM, SERVICE)["status"]["revision"]["active"]
-    served.api.kubectl(
-        "patch", "llm", SERVICE, "--namespace", ROOM, "--type=merge", "--patch", '{"spec":{"hold":{"maxRequests":50}}}'
-    )
+    bounds = '{"spec":{"scaling":{"minReplicas":1,"maxReplicas":2,"targetQueueDepth":100}}}'
+    served.api.kubectl("patch", "llm", SERVICE, "--namespace", ROOM, "--type=merge", "--patch", bounds)
     after = wait_ready(served, ROOM, SERVICE)
     assert after["status"]["revision"]["active"] == before
     assert _revisions(served) == [before]
+    path = f"/apis/ray.io/v1/namespaces/{ROOM}/rayservices/{before}"
+    wait_until(
+        lambda: '"max_replicas":2' in (served.api.get(path) or {})["spec"]["serveConfigV2"],
+        "the running revision has the new bounds",
+        timeout=30,
+        interval=ASK_AGAIN,
+    )
 
 
 def test_a_deleted_child_comes_back(served: Site) -> None:
@@ -139,6 +145,8 @@ def test_helm_test_gets_a_completion(served: Site) -> None:
     wait_ready(served, ROOM, SERVICE)
     said = helm("test", RELEASE, "--logs", f"--namespace={NAMESPACE}", kubeconfig=served.kubeconfig)
     assert "Succeeded" in said
+    assert "/v1/chat/completions: 200" in said
+    assert " tokens): " in said
 
 
 def test_deletion_leaves_nothing(served: Site) -> None:
