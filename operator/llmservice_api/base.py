@@ -8,7 +8,8 @@ from pydantic.alias_generators import to_camel
 
 INT32_MAX: Final = 2**31 - 1
 
-_DURATION: Final = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+# Up to about a year: more digits would be more than a date can hold.
+_DURATION: Final = r"^([0-9]{1,4}h)?([0-9]{1,6}m)?([0-9]{1,7}s)?$"
 _UNITS: Final = {"h": 3600, "m": 60, "s": 1}
 _QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 _FACTORS: Final = {

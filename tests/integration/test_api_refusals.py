@@ -77,6 +77,7 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "metrics from elsewhere": (scaling(metricsURL="http://evil"), 'unknown field "spec.scaling.metricsURL"'),
     "delay without a unit": (scaling(upDelay="10"), "spec.scaling.upDelay"),
     "delay below zero": (scaling(upDelay="-1s"), "spec.scaling.upDelay"),
+    "a drain of ages": (service(rollout={"drain": "252000000000s"}), "spec.rollout.drain"),
     "an empty delay": (scaling(upDelay=""), "spec.scaling.upDelay"),
     "engine argument --host": (engine(args={"--host": "0.0.0.0"}), 'unknown field "spec.engine.args.--host"'),
     "engine argument host": (engine(args={"host": "0.0.0.0"}), 'unknown field "spec.engine.args.host"'),
