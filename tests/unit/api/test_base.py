@@ -22,7 +22,9 @@ def test_seconds(text: str, value: int) -> None:
     assert seconds(DURATION.validate_python(text)) == value
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "-1s", "1d", "1.5h", "1s1m", " 1s", "1s\n", "1m1m", "1H", "99999h", "252000000000s"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "s", "-1s", "1d", "1.5h", "1s1m", " 1s", "1s\n", "1m1m", "1H", "99999h", "252000000000s"]
+)
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValidationError):
         DURATION.validate_python(text)
