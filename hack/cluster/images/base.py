@@ -13,7 +13,6 @@ RECIPE = "1"
 KEY = f"{SUITE}-minbase-{RECIPE}"
 REFERENCE = f"docker.io/llmservice/debian:{KEY}"
 PUBLIC = "debian:12-slim"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 DPKG = """\
 path-exclude /usr/share/doc/*
 path-include /usr/share/doc/*/copyright
@@ -41,9 +40,12 @@ def _make(log: Path) -> None:
     with buildah.container("scratch") as name:
         root = Path(command.output(buildah.words("mount", name)).strip())
         mirrors = sources()
-        mirror = mirrors[0].split()[1] if mirrors else DEFAULT_MIRROR
-        command.logged(["debootstrap", "--variant=minbase", SUITE, root, mirror], log)
-        (root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in mirrors))
+        # Without a mirror debootstrap takes its own default, and writes it into the new root.
+        command.logged(
+            ["debootstrap", "--variant=minbase", SUITE, root, *(line.split()[1] for line in mirrors[:1])], log
+        )
+        if mirrors:
+            (root / "etc/apt/sources.list").write_text("".join(f"{line}\n" for line in mirrors))
         (root / "etc/dpkg/dpkg.cfg.d/llmservice").write_text(DPKG)
         (root / "etc/apt/apt.conf.d/llmservice").write_text(APT)
         _trim(root, log)
@@ -55,13 +57,13 @@ def _make(log: Path) -> None:
 
 
 def sources() -> list[str]:
-    """This machine's own lines for the suite, so that a build reaches what the machine reaches."""
+    """This machine's own lines for the suite, so that a build reaches what the machine reaches; none on another suite."""
     argv = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
     if not command.succeeds(argv):
-        return [f"deb {DEFAULT_MIRROR} {SUITE} main"]
+        return []
     found = sorted({line for line in command.output(argv).splitlines() if line.split()[1].startswith(SUITE)})
     lines = [f"deb {line}" for line in found if line.endswith(" main")]
-    return sorted(lines, key=lambda line: line.split()[2]) or [f"deb {DEFAULT_MIRROR} {SUITE} main"]
+    return sorted(lines, key=lambda line: line.split()[2])
 
 
 def _trim(root: Path, log: Path) -> None:
