@@ -57,7 +57,7 @@ def _make(log: Path) -> None:
 
 
 def sources() -> list[str]:
-    """This machine's own lines for the suite, so that a build reaches what the machine reaches; none on another suite."""
+    """This machine's own lines for the suite, so that a build reaches what it reaches; none on another suite."""
     argv = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
     if not command.succeeds(argv):
         return []
