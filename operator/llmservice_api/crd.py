@@ -66,7 +66,7 @@ KINDS: Final = (
             "labelSelectorPath": ".status.selector",
         },
         columns=(
-            Column("Model", ".status.model"),
+            Column("Model", ".status.model.name"),
             Column("Ready", _condition("Ready", "status")),
             Column("Reason", _condition("Ready", "reason")),
             Column("Replicas", ".status.replicas", "integer"),

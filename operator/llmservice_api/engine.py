@@ -28,4 +28,7 @@ class Engine(ApiModel):
     tensor_parallel: Annotated[int, Field(ge=1, le=64)] | None = Field(
         default=None, description="Accelerators that share one replica; default: 1."
     )
+    pipeline_parallel: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None, description="Nodes that share one replica, each with tensorParallel accelerators; default: 1."
+    )
     args: EngineArgs = Field(default=EngineArgs(), description="Further vLLM engine arguments.")

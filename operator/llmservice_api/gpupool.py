@@ -76,6 +76,11 @@ class GPUPoolSpec(ApiModel):
         default=False, description="Whether models that run code of their own may be placed here."
     )
 
+    allow_pickled_weights: bool = Field(
+        default=False,
+        description="Whether weights other than safetensors may be loaded here: files that can run code.",
+    )
+
     model_config = ConfigDict(
         json_schema_extra=rules(
             (

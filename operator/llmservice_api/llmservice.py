@@ -47,6 +47,32 @@ class ModelSpec(ApiModel):
     credentials_secret_ref: SecretReference | None = Field(
         default=None, description="Secret with what the source asks for (key `token` for hf://)."
     )
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", max_length=64, description="Digest of a http(s):// archive."
+    )
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?$",
+        max_length=512,
+        description="Mirror of the hub (hf://), or the S3 server (s3://, gs://); default: the public one.",
+    )
+    cache_claim: ObjectName | None = Field(
+        default=None,
+        description="PersistentVolumeClaim that downloads are kept in, once for all replicas; default: each pod's own.",
+    )
+    tasks: list[Literal["Generate", "Embed", "Score", "Classify", "Transcribe"]] = Field(
+        default=["Generate"],
+        min_length=1,
+        max_length=5,
+        description="What the model is asked for, which decides the routes that exist.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    media_hosts: list[Annotated[str, Field(pattern=DNS_SUBDOMAIN, max_length=253)]] = Field(
+        default=[],
+        max_length=64,
+        description="Hosts that images and audios of requests may come from; empty: only data: URLs.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
     trust_remote_code: bool = Field(
         default=False, description="Whether the model may run code of its own; its pool must allow it."
     )
@@ -56,6 +82,19 @@ class ModelSpec(ApiModel):
             (
                 "!has(self.revision) || self.source.startsWith('hf://')",
                 "revision goes with a hf:// source: remove it, or name the version in the source's path",
+            ),
+            (
+                "!self.source.startsWith('http') || has(self.sha256)",
+                "a http(s):// source needs sha256: the digest of the archive",
+            ),
+            (
+                "!has(self.sha256) || self.source.startsWith('http')",
+                "sha256 goes with a http(s):// source: remove it",
+            ),
+            (
+                "!has(self.tasks) || !self.tasks.exists(t, t in ['Generate', 'Transcribe']) || "
+                "!self.tasks.exists(t, t in ['Embed', 'Score', 'Classify'])",
+                "tasks mixes generating (Generate, Transcribe) with pooling (Embed, Score, Classify): use two services",
             ),
             (
                 "!has(self.name) || !has(self.aliases) || !(self.name in self.aliases)",
@@ -127,6 +166,24 @@ class Adapter(ApiModel):
     source: Source = Field(description="Where the adapter is.")
 
 
+class DynamicAdapters(ApiModel):
+    """Adapters that nobody names in the spec: `<model>:<name>` is loaded from `<source>/<name>` at its first use."""
+
+    source: Source = Field(description="Folder of the adapters.")
+
+
+class TaskTemplates(ApiModel):
+    """Prompts of /v1/tasks/…, in place of ours. Fields of the request stand in braces, such as {text}."""
+
+    classify: str | None = Field(default=None, max_length=8192, description="Of /v1/tasks/classify: {text}, {labels}.")
+    summarize: str | None = Field(default=None, max_length=8192, description="Of /v1/tasks/summarize: {text}, {words}.")
+    translate: str | None = Field(
+        default=None, max_length=8192, description="Of /v1/tasks/translate: {text}, {source}, {target}."
+    )
+    answer: str | None = Field(default=None, max_length=8192, description="Of /v1/tasks/answer: {question}, {context}.")
+    code: str | None = Field(default=None, max_length=8192, description="Of /v1/tasks/code: {instruction}, {language}.")
+
+
 class Rollout(ApiModel):
     """How a new revision takes the place of the old."""
 
@@ -157,6 +214,8 @@ class LLMServiceSpec(ApiModel):
         description="LoRA adapters.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    dynamic_adapters: DynamicAdapters | None = Field(default=None, description="Adapters loaded at their first use.")
+    task_templates: TaskTemplates = Field(default=TaskTemplates(), description="Prompts of /v1/tasks/….")
     rollout: Rollout = Field(default=Rollout(), description="How changes roll out.")
     paused: bool = Field(default=False, description="True: the operator leaves the service as it is.")
 

@@ -22,16 +22,45 @@ class PlacementStatus(ApiModel):
     reason: str = Field(description="Why this pool.")
 
 
+class ModelStatus(ApiModel):
+    """The model's name in the API, and what its weights turned out to be."""
+
+    name: str = Field(description="Name in the API.")
+    digest: str | None = Field(default=None, description="sha256:… over the names and digests of the model's files.")
+    bytes: int | None = Field(default=None, description="Size of the model's files.")
+
+
+class ProgressStatus(ApiModel):
+    """How far a start has come."""
+
+    phase: str = Field(description="Downloading, Verifying, Starting.")
+    percent: int | None = Field(default=None, description="Of the bytes to download.")
+    bytes: int | None = Field(default=None, description="Bytes that are here.")
+    total_bytes: int | None = Field(default=None, description="Bytes in all.")
+    eta_seconds: int | None = Field(default=None, description="Seconds left, as the rate of the last minute says.")
+
+
+class AdapterStatus(ApiModel):
+    """One adapter."""
+
+    name: str = Field(description="Name in the API.")
+    state: str = Field(description="Loaded, Loading or Failed.")
+    reason: str | None = Field(default=None, description="Why it failed, in one word.")
+    message: str | None = Field(default=None, description="Why it failed, and what to do.")
+
+
 class LLMServiceStatus(Conditioned):
     """What was observed."""
 
     url: str | None = Field(default=None, description="Base URL for OpenAI clients.")
     address: str | None = Field(default=None, description="<ip>:<port> of the active revision, for the gateway.")
     host: str | None = Field(default=None, description="Own host that the gateway takes for this service.")
-    model: str | None = Field(default=None, description="Name of the model in the API.")
+    model: ModelStatus | None = Field(default=None, description="What is served.")
     desired_replicas: int | None = Field(default=None, description="Replicas wanted.")
     replicas: int | None = Field(default=None, description="Replicas that run.")
     selector: str | None = Field(default=None, description="Labels of the worker pods, for the scale subresource.")
     queue_depth: int | None = Field(default=None, description="Waiting and running requests.")
     revision: RevisionStatus | None = Field(default=None, description="Active and pending revision.")
+    progress: ProgressStatus | None = Field(default=None, description="While a revision starts.")
+    adapters: list[AdapterStatus] | None = Field(default=None, description="Adapters of the active revision.")
     placement: PlacementStatus | None = Field(default=None, description="Pool chosen.")

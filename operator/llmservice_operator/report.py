@@ -28,13 +28,12 @@ def status(observed: Observed, plan: Plan) -> Json:
     serving = active or (rollout.pending if rollout else None)
     least, most = bounds(observed.spec)
     replicas = ready_workers(of_revision(serving, observed.pods)) if serving else 0
-    model = observed.spec.model.name or observed.name
     parts: Json = {
         "observedGeneration": observed.generation,
         "url": _url(observed, plan),
         "host": observed.spec.endpoint.host if observed.spec.endpoint and plan.accepted.holds else None,
         "address": address(observed, active) if active else None,
-        "model": model,
+        "model": {"name": observed.spec.model.name or observed.name},
         "desiredReplicas": min(max(replicas, least), most) if least else replicas,
         "replicas": replicas,
         "selector": ",".join(_selector(observed.name, serving)),

@@ -9,6 +9,8 @@ INT32_MAX: Final = 2**31 - 1
 Count = Annotated[int, Field(ge=1, le=INT32_MAX, strict=True)]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 7, allow_inf_nan=False)]
 ServedName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", min_length=1, max_length=128)]
+Host = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
+Task = Literal["generate", "embed", "score", "classify", "transcribe"]
 Parser = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
 
 
@@ -40,6 +42,18 @@ class EngineExtra(Part):
     tool_call_parser: Parser | None = Field(default=None, description="How tool calls are read from the output.")
     enable_auto_tool_choice: bool | None = Field(default=None, description="Let the model choose tools.")
     reasoning_parser: Parser | None = Field(default=None, description="How reasoning is read from the output.")
+    limit_mm_per_prompt: dict[Literal["image", "audio", "video"], Annotated[int, Field(ge=0, le=64)]] | None = Field(
+        default=None, description="Most images, audios and videos in one request."
+    )
+    max_loras: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None, description="Most adapters in one batch."
+    )
+    max_lora_rank: Literal[8, 16, 32, 64, 128, 256] | None = Field(
+        default=None, description="Largest rank of an adapter."
+    )
+    max_cpu_loras: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        default=None, description="Most adapters kept in memory; the least recently used goes."
+    )
 
 
 class Engine(Part):
@@ -52,6 +66,9 @@ class Engine(Part):
     )
     tensor_parallel_size: Annotated[int, Field(ge=1, le=64, strict=True)] = Field(
         default=1, description="Accelerators (or CPU processes) that share one replica."
+    )
+    pipeline_parallel_size: Annotated[int, Field(ge=1, le=64, strict=True)] = Field(
+        default=1, description="Nodes that share one replica, each with `tensor_parallel_size` accelerators."
     )
     trust_remote_code: bool = Field(default=False, description="Whether the model may run code of its own.")
     extra: EngineExtra = Field(default=EngineExtra(), description="Further vLLM engine arguments.")
@@ -70,6 +87,16 @@ class WorkerArgs(Part):
     )
     revision: str | None = Field(default=None, max_length=128, description="Commit, tag or branch of org/name.")
     engine: Engine = Field(default=Engine(), description="How vLLM runs the model.")
+    tasks: tuple[Task, ...] = Field(
+        default=("generate",), min_length=1, max_length=5, description="What it is asked for: which routes exist."
+    )
+    media_hosts: tuple[Host, ...] = Field(
+        default=(), max_length=64, description="Hosts that images and audios of requests may come from."
+    )
+    adapters: bool = Field(default=False, description="Whether the engine is started fit for LoRA adapters.")
+    tracing_endpoint: str | None = Field(
+        default=None, max_length=1024, description="OTLP/HTTP endpoint for traces; None: no traces."
+    )
     accelerator: str | None = Field(
         default=None, max_length=128, description="Resource of one accelerator (nvidia.com/gpu); None: a CPU pool."
     )
@@ -111,10 +138,30 @@ class Scaling(Part):
         return self
 
 
+class Adapter(Part):
+    """A LoRA adapter that is named in the spec."""
+
+    name: ServedName = Field(description="Name in the API.")
+    source: str = Field(min_length=1, max_length=1024, description="As the user named it (pvc://…, s3://…, hf://…).")
+
+
+class UserConfig(Part):
+    """Ray Serve's `user_config`: replicas take it over as they run."""
+
+    adapters: tuple[Adapter, ...] = Field(default=(), max_length=64, description="Adapters to load.")
+    dynamic_adapters: str | None = Field(
+        default=None, max_length=1024, description="Where `<model>:<name>` is loaded from at first use; None: nowhere."
+    )
+    templates: dict[str, Annotated[str, Field(max_length=8192)]] = Field(
+        default={}, description="Task → prompt template of /v1/tasks/<task>, in place of ours."
+    )
+
+
 class LiveArgs(Part):
     """What a running engine takes over without a restart: the `deployments` of the Serve application."""
 
     scaling: Scaling = Scaling()
+    user_config: UserConfig = UserConfig()
     max_ongoing_requests: Count = Field(default=256, description="Requests that one replica works on at once.")
     max_queued_requests: Annotated[int, Field(ge=0, le=100000, strict=True)] = Field(
         default=256, description="Requests that each Serve proxy holds beyond that; more get 503."

@@ -27,7 +27,7 @@ def test_a_ready_service() -> None:
         "observedGeneration": 1,
         "url": "https://llm.example.com/team-a/m/v1",
         "address": "10.96.0.4:8000",
-        "model": "m",
+        "model": {"name": "m"},
         "desiredReplicas": 1,
         "replicas": 1,
         "selector": f"llmservice.io/service=m,ray.io/node-type=worker,llmservice.io/revision={revision}",
@@ -233,7 +233,7 @@ def test_replicas(spec: dict[str, Any], ready: int, desired: int, holds: bool) -
 def test_names_in_the_api() -> None:
     world = World(AService().model(name="qwen/qwen3").build())
     world.step()
-    assert world.service["status"]["model"] == "qwen/qwen3"
+    assert world.service["status"]["model"] == {"name": "qwen/qwen3"}
 
 
 def test_a_transition_time_stays_while_the_status_does() -> None:
