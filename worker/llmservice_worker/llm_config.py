@@ -18,7 +18,7 @@ def llm_config(args: WorkerArgs) -> dict[str, Any]:
         "model_loading_config": {"model_id": args.model_id, "model_source": args.source},
         "engine_kwargs": engine_kwargs(args),
         "accelerator_type": None,
-        "placement_group_config": {"bundles": bundles(args), "strategy": "PACK"},
+        "placement_group_config": {"bundles": bundles(args), "strategy": strategy(args)},
         "log_engine_metrics": False,
     }
 
@@ -38,17 +38,35 @@ def engine_kwargs(args: WorkerArgs) -> dict[str, Any]:
         **{key: value for key, value in named.items() if value is not None},
         "dtype": engine.dtype,
         "tensor_parallel_size": engine.tensor_parallel_size,
+        **_across_nodes(args),
         "trust_remote_code": engine.trust_remote_code,
         **engine.extra.model_dump(exclude_none=True),
     }
 
 
+def _across_nodes(args: WorkerArgs) -> dict[str, Any]:
+    """Ray starts the engine's processes on the other nodes; in one node Ray Serve LLM and vLLM choose by themselves."""
+    stages = args.engine.pipeline_parallel_size
+    return {"pipeline_parallel_size": stages, "distributed_executor_backend": "ray"} if stages > 1 else {}
+
+
 def bundles(args: WorkerArgs) -> list[dict[str, float]]:
-    """Ray's resources for one replica: on accelerators one bundle for each, the CPUs in the first; else one bundle."""
+    """Ray's resources for one replica: on accelerators one bundle for each, the CPUs in the first; else one bundle.
+
+    vLLM takes no bundle with more than one accelerator.
+    """
     if args.accelerator is None:
         return [{"CPU": args.cpus}]
-    count = args.engine.tensor_parallel_size
+    count = args.engine.tensor_parallel_size * args.engine.pipeline_parallel_size
     return [{"GPU": 1, "CPU": args.cpus} if index == 0 else {"GPU": 1} for index in range(count)]
+
+
+def strategy(args: WorkerArgs) -> str:
+    """Where Ray puts the bundles: in one node, or filling node after node.
+
+    A worker pod has as many accelerators as tensor parallelism takes, so a full node is one stage of the pipeline.
+    """
+    return "STRICT_PACK" if args.engine.pipeline_parallel_size == 1 else "PACK"
 
 
 def one_process(args: WorkerArgs) -> bool:
@@ -81,7 +99,7 @@ def deployment_options(args: WorkerArgs) -> dict[str, Any]:
         "name": DEPLOYMENT,
         "ray_actor_options": {"num_cpus": 0},
         "placement_group_bundles": bundles(args),
-        "placement_group_strategy": "PACK",
+        "placement_group_strategy": strategy(args),
         "health_check_period_s": 1,
         "health_check_timeout_s": 30,
         "graceful_shutdown_timeout_s": _DRAIN_S,

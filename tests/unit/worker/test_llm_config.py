@@ -7,8 +7,9 @@ def cpu(cpus: float = 2, tensor_parallel: int = 1, kv_cache: int | None = 1) -> 
     return WorkerArgs(model_id="org/m", source="/models/c/m", cpus=cpus, kv_cache_gib=kv_cache, engine=engine)
 
 
-def gpu(count: int) -> WorkerArgs:
-    engine = Engine(tensor_parallel_size=count, extra=EngineExtra(gpu_memory_utilization=0.8))
+def gpu(count: int, stages: int = 1) -> WorkerArgs:
+    extra = EngineExtra(gpu_memory_utilization=0.8)
+    engine = Engine(tensor_parallel_size=count, pipeline_parallel_size=stages, extra=extra)
     return WorkerArgs(model_id="m", source="org/m", revision="abc", accelerator="nvidia.com/gpu", cpus=4, engine=engine)
 
 
@@ -63,3 +64,21 @@ def test_a_replica_sits_in_its_first_bundle() -> None:
     options = deployment_options(gpu(2))
     assert options["placement_group_bundles"] == bundles(gpu(2))
     assert options["ray_actor_options"] == {"num_cpus": 0}
+
+
+def test_a_replica_of_one_node_is_never_split_and_names_no_executor() -> None:
+    for args in (cpu(), gpu(4)):
+        assert deployment_options(args)["placement_group_strategy"] == "STRICT_PACK"
+        assert llm_config(args)["placement_group_config"]["strategy"] == "STRICT_PACK"
+        assert not {"pipeline_parallel_size", "distributed_executor_backend"} & set(engine_kwargs(args))
+
+
+def test_a_pipeline_takes_a_bundle_for_each_accelerator_of_all_its_nodes() -> None:
+    args = gpu(8, stages=2)
+    assert len(bundles(args)) == 16
+    assert [bundle["GPU"] for bundle in bundles(args)] == [1] * 16
+    assert sum("CPU" in bundle for bundle in bundles(args)) == 1
+    assert deployment_options(args)["placement_group_strategy"] == "PACK"
+    kwargs = engine_kwargs(args)
+    assert (kwargs["tensor_parallel_size"], kwargs["pipeline_parallel_size"]) == (8, 2)
+    assert kwargs["distributed_executor_backend"] == "ray"
