@@ -4,15 +4,15 @@ A check is a function `(directory) -> what is wrong, or None`; it reads headers,
 """
 
 import json
-import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from llmservice_worker.tensor_files import CorruptFile, tensors
+
 Check = Callable[[Path], str | None]
 
 _SHOWN: Final = 8
-_HEADER_LIMIT: Final = 100 * 1024 * 1024
 _TOKENIZERS: Final = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "tekken.json")
 
 
@@ -82,9 +82,10 @@ def shards_are_missing(directory: Path) -> str | None:
 def weights_are_cut_short(directory: Path) -> str | None:
     """Each safetensors file has a sound header and as many bytes as that says."""
     for file in sorted(directory.glob("*.safetensors")):
-        wrong = _safetensors_problem(file)
-        if wrong is not None:
-            return f"has a corrupt {file.name}: {wrong}"
+        try:
+            tensors(file)
+        except CorruptFile as error:
+            return f"has a corrupt {file.name}: {error}"
     return None
 
 
@@ -97,26 +98,6 @@ CHECKS: Final[Sequence[Check]] = (
     shards_are_missing,
     weights_are_cut_short,
 )
-
-
-def _safetensors_problem(path: Path) -> str | None:
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(8)
-            if len(head) < 8:
-                return f"{size} bytes are no safetensors file"
-            length = struct.unpack("<Q", head)[0]
-            if length > min(_HEADER_LIMIT, size - 8):
-                return "its header is not one of a safetensors file"
-            header = json.loads(file.read(length))
-            end = max((int(t["data_offsets"][1]) for name, t in header.items() if name != "__metadata__"), default=0)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return "its header is not one of a safetensors file"
-    wanted = 8 + length + end
-    return None if size == wanted else f"{size} bytes where its header says {wanted}"
 
 
 def _json(path: Path) -> dict[str, Any] | None:
