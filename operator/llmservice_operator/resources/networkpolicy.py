@@ -1,15 +1,18 @@
 """Who may reach the pods of a service: their own kind, the gateway, the operator, KubeRay, and nobody else."""
 
-from typing import Any
+from typing import Any, Final
 
-from llmservice_api.names import DASHBOARD_PORT, LABEL_SERVICE, SERVE_PORT, labels
+from llmservice_api.names import DASHBOARD_PORT, FETCH_PORT, LABEL_SERVICE, REPLICA_PORT, SERVE_PORT, labels
 from llmservice_operator.resources.metadata import owner_reference, sealed
 
 Json = dict[str, Any]
 
+_OURS: Final = (SERVE_PORT, REPLICA_PORT, FETCH_PORT)
+_KUBERAYS: Final = (DASHBOARD_PORT, SERVE_PORT)
+
 
 def make_network_policy(service: Json, install_namespace: str, kuberay_namespace: str) -> Json:
-    """Ingress only: Ray's own traffic within the service, Serve from our namespace, the dashboard from KubeRay."""
+    """Ingress only: Ray's own within the service, Serve and what pods tell from ours, the dashboard from KubeRay."""
     name = service["metadata"]["name"]
     ours = {"matchLabels": {"kubernetes.io/metadata.name": install_namespace}}
     # By its namespace: a pod's labels are anybody's, and the dashboard takes jobs.
@@ -29,15 +32,13 @@ def make_network_policy(service: Json, install_namespace: str, kuberay_namespace
                 "policyTypes": ["Ingress"],
                 "ingress": [
                     {"from": [{"podSelector": {"matchLabels": {LABEL_SERVICE: name}}}]},
-                    {"from": [{"namespaceSelector": ours}], "ports": [{"port": SERVE_PORT, "protocol": "TCP"}]},
-                    {
-                        "from": [{"namespaceSelector": kuberay}],
-                        "ports": [
-                            {"port": DASHBOARD_PORT, "protocol": "TCP"},
-                            {"port": SERVE_PORT, "protocol": "TCP"},
-                        ],
-                    },
+                    {"from": [{"namespaceSelector": ours}], "ports": _ports(_OURS)},
+                    {"from": [{"namespaceSelector": kuberay}], "ports": _ports(_KUBERAYS)},
                 ],
             },
         }
     )
+
+
+def _ports(numbers: tuple[int, ...]) -> list[Json]:
+    return [{"port": number, "protocol": "TCP"} for number in numbers]

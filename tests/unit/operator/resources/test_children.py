@@ -92,7 +92,7 @@ def test_network_policy_lets_in_its_own_the_gateway_and_kuberay_only() -> None:
     own, ours, kuberay = found["ingress"]
     assert found["policyTypes"] == ["Ingress"]
     assert own["from"] == [{"podSelector": {"matchLabels": {"llmservice.io/service": "m"}}}]
-    assert [port["port"] for port in ours["ports"]] == [8000]
+    assert [port["port"] for port in ours["ports"]] == [8000, 8090, 8091]
     assert ours["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": INSTALL.namespace}
     assert [port["port"] for port in kuberay["ports"]] == [8265, 8000]
 
