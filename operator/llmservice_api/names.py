@@ -16,6 +16,8 @@ FIELD_MANAGER: Final = "llmservice-operator"
 LABEL_SERVICE: Final = f"{GROUP}/service"
 LABEL_REVISION: Final = f"{GROUP}/revision"
 LABEL_NAMESPACE: Final = f"{GROUP}/namespace"
+LABEL_REPLICA_PODS: Final = f"{GROUP}/replica-pods"
+"""Of a worker pod that is a part of a replica: how many such pods make one; absent where the pod is a whole one."""
 
 NAME_MAX: Final = 40
 """Longest LLMService name: a RayService's is at most 47 characters (KubeRay) and ours adds a dash and 6 hex."""

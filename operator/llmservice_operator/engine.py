@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from llmservice_api.names import LABEL_REVISION, SERVE_APPLICATION
+from llmservice_api.names import LABEL_REPLICA_PODS, LABEL_REVISION, SERVE_APPLICATION
 from llmservice_api.reasons import Reason
 from llmservice_operator.observed import Refused
 
@@ -80,9 +80,11 @@ def of_revision(revision: str, objects: Sequence[Json]) -> list[Json]:
     return [obj for obj in objects if obj["metadata"].get("labels", {}).get(LABEL_REVISION) == revision]
 
 
-def ready_workers(pods: Sequence[Json]) -> int:
-    """Worker pods that are Ready: one replica each."""
-    return sum(_is_worker(pod) and _is_ready(pod) for pod in pods)
+def ready_replicas(pods: Sequence[Json]) -> int:
+    """Replicas of a revision whose worker pods are Ready: one pod each, or as many as the pods' label says."""
+    ready = [pod for pod in pods if _is_worker(pod) and _is_ready(pod)]
+    of_one = int(ready[0]["metadata"]["labels"].get(LABEL_REPLICA_PODS, "1")) if ready else 1
+    return len(ready) // of_one
 
 
 def _is_worker(pod: Json) -> bool:

@@ -13,6 +13,15 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class RedisStore:
+    """Where Ray keeps a cluster's state: `address` <host>:<port>; the password's Secret lies in each namespace."""
+
+    address: str
+    secret: str | None = None
+    secret_key: str = "password"
+
+
+@dataclass(frozen=True)
 class Install:
     """How the operator was installed: where the gateway is, inside and for the world."""
 
@@ -21,6 +30,7 @@ class Install:
     public_url: str
     gateway_needs_default_class: bool = False
     kuberay_namespace: str = "kuberay-system"
+    gcs_store: RedisStore | None = None
 
 
 @dataclass(frozen=True)

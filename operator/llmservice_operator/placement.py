@@ -63,7 +63,7 @@ def remote_code_is_refused(candidate: Candidate) -> Refusal | None:
 
 def accelerators_do_not_fit(candidate: Candidate) -> Refusal | None:
     """One node of the pool has fewer accelerators than a replica shares."""
-    wanted = candidate.spec.engine.tensor_parallel or 1
+    wanted = _tensor_parallel(candidate)
     accelerator = _pool(candidate).accelerator
     offered = accelerator.per_node if accelerator else 1
     if wanted <= offered:
@@ -72,6 +72,27 @@ def accelerators_do_not_fit(candidate: Candidate) -> Refusal | None:
     return Refusal(
         Reason.DOES_NOT_FIT,
         f"spec.engine.tensorParallel needs {wanted} accelerators in one node; pool {candidate.pool_name} {has}",
+    )
+
+
+def nodes_do_not_fit(candidate: Candidate) -> Refusal | None:
+    """The pool has fewer nodes than the stages of a replica take, or no accelerators for them."""
+    stages, pool = candidate.spec.engine.pipeline_parallel or 1, _pool(candidate)
+    if stages == 1:
+        return None
+    name = candidate.pool_name
+    if pool.accelerator is None:
+        message = f"spec.engine.pipelineParallel is {stages}, which takes accelerators; pool {name} has none"
+        return Refusal(Reason.DOES_NOT_FIT, message)
+    each = _tensor_parallel(candidate)
+    nodes = pool.max_nodes or sum(matches(labels, pool.node_selector) for labels in candidate.node_labels)
+    has = nodes * (pool.accelerator.per_node // each)
+    if stages <= has:
+        return None
+    return Refusal(
+        Reason.DOES_NOT_FIT,
+        f"spec.engine.pipelineParallel needs {stages} times {each} accelerators, each time in one node; pool {name} "
+        f"has {has} times that ({nodes} nodes with {pool.accelerator.per_node} accelerators each)",
     )
 
 
@@ -93,6 +114,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     remote_code_is_refused,
     accelerators_do_not_fit,
     no_node_matches,
+    nodes_do_not_fit,
 )
 
 
@@ -123,6 +145,10 @@ def _first_refusal(candidate: Candidate) -> Refusal | None:
 def _pool(candidate: Candidate) -> GPUPoolSpec:
     assert candidate.pool is not None, "pool_is_missing stands before this check"
     return candidate.pool
+
+
+def _tensor_parallel(candidate: Candidate) -> int:
+    return candidate.spec.engine.tensor_parallel or 1
 
 
 def _price(pool: GPUPoolSpec) -> float:

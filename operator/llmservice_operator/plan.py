@@ -219,7 +219,7 @@ def _desired(observed: Observed, placement: Placed, wanted: str, rollout: Rollou
     ]
     if rollout.create:
         desired += [
-            ("rayservices", make_ray_service(service, spec, placement.pool, wanted)),
+            ("rayservices", make_ray_service(service, spec, placement.pool, wanted, install.gcs_store)),
             ("services", make_service(service, wanted)),
         ]
     if spec.endpoint is not None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 from llmservice_api.names import LABEL_REVISION, LABEL_SERVICE
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.conditions import Finding, false, merge, true
-from llmservice_operator.engine import EngineState, of_revision, ready_workers
+from llmservice_operator.engine import EngineState, of_revision, ready_replicas
 from llmservice_operator.observed import Observed, rfc3339
 from llmservice_operator.plan import Plan, active_address, address, is_routed, is_verified
 from llmservice_operator.resources.worker_args import bounds, claim_of
@@ -27,7 +27,7 @@ def status(observed: Observed, plan: Plan) -> Json:
     active = rollout.active if rollout else None
     serving = active or (rollout.pending if rollout else None)
     least, most = bounds(observed.spec)
-    replicas = ready_workers(of_revision(serving, observed.pods)) if serving else 0
+    replicas = ready_replicas(of_revision(serving, observed.pods)) if serving else 0
     parts: Json = {
         "observedGeneration": observed.generation,
         "url": _url(observed, plan),
@@ -155,7 +155,7 @@ def _route(observed: Observed, plan: Plan) -> Finding:
 
 def _scaling(observed: Observed, subject: str) -> Finding:
     least, most = bounds(observed.spec)
-    count = ready_workers(of_revision(subject, observed.pods))
+    count = ready_replicas(of_revision(subject, observed.pods))
     text = (
         f"{count} replicas run, {least} to {most} are wanted" if least != most else f"{count} of {least} replicas run"
     )

@@ -29,6 +29,7 @@ def application(name: str, worker: WorkerArgs, live: LiveArgs) -> dict[str, Any]
                 "name": DEPLOYMENT,
                 "max_ongoing_requests": live.max_ongoing_requests,
                 "max_queued_requests": live.max_queued_requests,
+                "graceful_shutdown_timeout_s": live.drain_s,
                 "autoscaling_config": autoscaling_config(live.scaling),
             }
         ],

@@ -162,6 +162,7 @@ class LiveArgs(Part):
 
     scaling: Scaling = Scaling()
     user_config: UserConfig = UserConfig()
+    drain_s: Seconds = Field(default=300, description="How long a replica that is to go may finish what it has begun.")
     max_ongoing_requests: Count = Field(default=256, description="Requests that one replica works on at once.")
     max_queued_requests: Annotated[int, Field(ge=0, le=100000, strict=True)] = Field(
         default=256, description="Requests that each Serve proxy holds beyond that; more get 503."

@@ -6,7 +6,6 @@ from typing import Any, Final
 from llmservice_worker.application import DEPLOYMENT
 from llmservice_worker.args import WorkerArgs
 
-_DRAIN_S: Final = 300
 _FRONTEND: Final = {"disable_fastapi_docs": True}
 _CPU_DEFAULTS: Final = {"enforce_eager": True}
 """On a CPU vLLM compiles with a C++ compiler, which the image does not have."""
@@ -93,7 +92,7 @@ def engine_environment(args: WorkerArgs) -> dict[str, str]:
 def deployment_options(args: WorkerArgs) -> dict[str, Any]:
     """The options of the Serve deployment that do not come from LiveArgs; a replica's actor is in its first bundle.
 
-    Health is asked every second, and a hung engine has 30; on scale-in a replica may finish what it has begun.
+    Health is asked every second, and a hung engine has 30.
     """
     return {
         "name": DEPLOYMENT,
@@ -102,6 +101,5 @@ def deployment_options(args: WorkerArgs) -> dict[str, Any]:
         "placement_group_strategy": strategy(args),
         "health_check_period_s": 1,
         "health_check_timeout_s": 30,
-        "graceful_shutdown_timeout_s": _DRAIN_S,
         "graceful_shutdown_wait_loop_s": 0.5,
     }

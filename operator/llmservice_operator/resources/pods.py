@@ -1,7 +1,9 @@
 """Head and worker pods of a revision: restricted, read-only, and fit for the pool."""
 
+import math
 from typing import Any, Final
 
+from llmservice_api.base import amount
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import ModelSpec
 from llmservice_api.names import CACHE_ROOT, DASHBOARD_PORT, MODELS_ROOT, SERVE_PORT
@@ -12,6 +14,10 @@ Json = dict[str, Any]
 _USER: Final = 65532
 _HEAD_CPU: Final = "100m"
 _HEAD_MEMORY: Final = "3Gi"
+_SHARED_MEMORY_PART: Final = 4
+"""One part in so many of a worker's memory may be shared memory, which counts into the pod's limit."""
+_MARGIN_S: Final = 15
+"""What a pod has beyond its drain to begin and end it."""
 _AUTOSCALER_RESOURCES: Final[Json] = {
     "requests": {"cpu": "50m", "memory": "256Mi"},
     "limits": {"memory": "768Mi"},
@@ -63,7 +69,16 @@ def worker_pod(model: ModelSpec, pool: GPUPoolSpec, tensor_parallel: int, labels
     if pool.accelerator is not None:
         resources["limits"][pool.accelerator.resource] = str(tensor_parallel)
     ports = [{"containerPort": SERVE_PORT, "name": "serve"}]
-    return _pod(model, pool, labels, _container("ray-worker", model, pool, resources, ports))
+    return _with_shared_memory(_pod(model, pool, labels, _container("ray-worker", model, pool, resources, ports)), pool)
+
+
+def draining(template: Json, drain_s: int) -> Json:
+    """A worker's template whose pod, once it is to go, first finishes what it has begun, up to `drain_s` seconds."""
+    container, *others = template["spec"]["containers"]
+    command = ["python", "-m", "llmservice_worker.drain", str(drain_s)]
+    container = container | {"lifecycle": {"preStop": {"exec": {"command": command}}}}
+    grace = {"terminationGracePeriodSeconds": drain_s + _MARGIN_S}
+    return template | {"spec": template["spec"] | grace | {"containers": [container, *others]}}
 
 
 def autoscaler_options() -> Json:
@@ -73,6 +88,15 @@ def autoscaler_options() -> Json:
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
         "env": [{"name": "HOME", "value": "/tmp"}],
     }
+
+
+def _with_shared_memory(template: Json, pool: GPUPoolSpec) -> Json:
+    """Room in /dev/shm for what vLLM's processes, NCCL and Ray exchange; KubeRay would let it be all of the memory."""
+    size = f"{math.floor(amount(pool.worker.memory) / _SHARED_MEMORY_PART / 2**20)}Mi"
+    spec = template["spec"]
+    spec["volumes"].append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
+    spec["containers"][0]["volumeMounts"].append({"name": "shared-memory", "mountPath": "/dev/shm"})
+    return template
 
 
 def _container(name: str, model: ModelSpec, pool: GPUPoolSpec, resources: Json, ports: list[Json]) -> Json:

@@ -3,12 +3,14 @@
 import json
 from typing import Any, Final
 
+from llmservice_api.base import seconds
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
-from llmservice_api.names import SERVE_APPLICATION, WORKER_GROUP, labels, revision
+from llmservice_api.names import LABEL_REPLICA_PODS, SERVE_APPLICATION, WORKER_GROUP, labels, revision
+from llmservice_operator.observed import RedisStore
 from llmservice_operator.resources.metadata import owner_reference, sealed
-from llmservice_operator.resources.pods import autoscaler_options, head_pod, worker_pod
-from llmservice_operator.resources.worker_args import bounds, live_args, worker_args
+from llmservice_operator.resources.pods import autoscaler_options, draining, head_pod, worker_pod
+from llmservice_operator.resources.worker_args import bounds, live_args, pods_of_a_replica, worker_args
 from llmservice_worker.application import application
 
 Json = dict[str, Any]
@@ -19,11 +21,16 @@ _MOST_WORKERS: Final = 1000
 
 
 def revision_name(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> str:
-    """The revision that this spec on this pool asks for; bounds, access, endpoint and rollout do not enter."""
+    """The revision that this spec on this pool asks for; bounds, access, endpoint and rollout do not enter.
+
+    Nor do a pod's drain and the store of GCS: KubeRay hands them to no running cluster, no engine restarts for them.
+    """
     return revision(name, {"cluster": _cluster(spec, pool, {}), "args": _args(name, spec, pool)})
 
 
-def make_ray_service(service: Json, spec: LLMServiceSpec, pool: GPUPoolSpec, name: str) -> Json:
+def make_ray_service(
+    service: Json, spec: LLMServiceSpec, pool: GPUPoolSpec, name: str, store: RedisStore | None = None
+) -> Json:
     """The RayService `name`: its cluster never changes; only bounds in serveConfigV2 do."""
     metadata = service["metadata"]
     own_labels = labels(metadata["name"], "engine", name)
@@ -46,7 +53,8 @@ def make_ray_service(service: Json, spec: LLMServiceSpec, pool: GPUPoolSpec, nam
                 # Canonical, because KubeRay compares it as a string; JSON is YAML.
                 "serveConfigV2": json.dumps(serve, sort_keys=True, separators=(",", ":")),
                 "rayClusterConfig": _cluster(spec, pool, own_labels)
-                | {"workerGroupSpecs": [_workers(spec, pool, own_labels)]},
+                | {"workerGroupSpecs": [_workers(spec, pool, own_labels)]}
+                | _fault_tolerance(store),
             },
         }
     )
@@ -73,8 +81,20 @@ def _cluster(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]
 def _workers(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:
     # KubeRay passes changed counts on to no running cluster: the group is wide open, Ray Serve keeps the bounds and
     # Ray's autoscaler follows. `replicas` only spares the first worker the wait for the autoscaler.
-    counts = {"replicas": bounds(spec)[0], "minReplicas": 0, "maxReplicas": _most_workers(spec, pool)}
-    return _worker_template(spec, pool, pod_labels) | counts
+    first = bounds(spec)[0] * pods_of_a_replica(spec)
+    counts = {"replicas": first, "minReplicas": 0, "maxReplicas": _most_workers(spec, pool)}
+    group = _worker_template(spec, pool, pod_labels) | counts
+    return group | {"template": draining(group["template"], seconds(spec.rollout.drain))}
+
+
+def _fault_tolerance(store: RedisStore | None) -> Json:
+    """Ray's cluster state in Redis, so that a head that comes back knows it; each cluster under its own uid there."""
+    if store is None:
+        return {}
+    options: Json = {"redisAddress": store.address}
+    if store.secret is not None:
+        options["redisPassword"] = {"valueFrom": {"secretKeyRef": {"name": store.secret, "key": store.secret_key}}}
+    return {"gcsFaultToleranceOptions": options}
 
 
 def _most_workers(spec: LLMServiceSpec, pool: GPUPoolSpec) -> int:
@@ -90,6 +110,9 @@ def _worker_template(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[s
     start = {"num-cpus": str(pool.worker.threads), "object-store-memory": _OBJECT_STORE_BYTES}
     if pool.accelerator is not None:
         start["num-gpus"] = str(parallel)
+    count = pods_of_a_replica(spec)
+    if count > 1:
+        pod_labels = pod_labels | {LABEL_REPLICA_PODS: str(count)}
     return {
         "groupName": WORKER_GROUP,
         "rayStartParams": start,

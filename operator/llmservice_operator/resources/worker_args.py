@@ -1,15 +1,16 @@
 """What a worker is told, from a service and the pool that it runs on."""
 
 import math
-from typing import Final
+from typing import Final, get_args
 
 from llmservice_api.base import amount, seconds
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.names import MODELS_ROOT
-from llmservice_worker.args import Engine, EngineExtra, LiveArgs, Scaling, WorkerArgs
+from llmservice_worker.args import Engine, EngineExtra, LiveArgs, Scaling, Task, WorkerArgs
 
 _GIB: Final = 2**30
+_LONGEST_DRAIN_S: Final = 7 * 86400
 
 
 def claim_of(source: str) -> str | None:
@@ -41,13 +42,26 @@ def worker_args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> WorkerArg
             dtype=engine.dtype,
             quantization=engine.quantization,
             tensor_parallel_size=engine.tensor_parallel or 1,
+            pipeline_parallel_size=engine.pipeline_parallel or 1,
             trust_remote_code=spec.model.trust_remote_code,
             extra=EngineExtra(**engine.args.model_dump()),
         ),
+        tasks=tasks(spec),
+        media_hosts=tuple(sorted(spec.model.media_hosts)),
         accelerator=pool.accelerator.resource if pool.accelerator else None,
         cpus=float(pool.worker.threads),
         kv_cache_gib=max(1, math.floor(amount(pool.worker.kv_cache) / _GIB)) if on_cpu else None,
     )
+
+
+def tasks(spec: LLMServiceSpec) -> tuple[Task, ...]:
+    """The model's tasks as the worker names them, always in the same order: another order is no other engine."""
+    return tuple(task for task in get_args(Task) if task.capitalize() in spec.model.tasks)
+
+
+def pods_of_a_replica(spec: LLMServiceSpec) -> int:
+    """Worker pods that share one replica: one a stage of the pipeline."""
+    return spec.engine.pipeline_parallel or 1
 
 
 def bounds(spec: LLMServiceSpec) -> tuple[int, int]:
@@ -60,17 +74,22 @@ def bounds(spec: LLMServiceSpec) -> tuple[int, int]:
 
 def live_args(spec: LLMServiceSpec) -> LiveArgs:
     """What a running engine takes over."""
+    return LiveArgs(
+        scaling=_scaling(spec),
+        max_queued_requests=max(spec.hold.max_requests, 1),
+        drain_s=min(seconds(spec.rollout.drain), _LONGEST_DRAIN_S),
+    )
+
+
+def _scaling(spec: LLMServiceSpec) -> Scaling:
     least, most = bounds(spec)
     if spec.scaling is None:
-        return LiveArgs(scaling=Scaling(min_replicas=least, max_replicas=most))
-    return LiveArgs(
-        scaling=Scaling(
-            min_replicas=least,
-            max_replicas=most,
-            target_queue_depth=spec.scaling.target_queue_depth,
-            up_delay_s=seconds(spec.scaling.up_delay),
-            down_delay_s=seconds(spec.scaling.down_delay),
-            idle_after_s=seconds(spec.scaling.idle_after),
-        ),
-        max_queued_requests=max(spec.hold.max_requests, 1),
+        return Scaling(min_replicas=least, max_replicas=most)
+    return Scaling(
+        min_replicas=least,
+        max_replicas=most,
+        target_queue_depth=spec.scaling.target_queue_depth,
+        up_delay_s=seconds(spec.scaling.up_delay),
+        down_delay_s=seconds(spec.scaling.down_delay),
+        idle_after_s=seconds(spec.scaling.idle_after),
     )

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
-from llmservice_api.names import API_VERSION, LABEL_REVISION, LABEL_SERVICE, LLMSERVICES, labels
+from llmservice_api.names import API_VERSION, LABEL_REPLICA_PODS, LABEL_REVISION, LABEL_SERVICE, LLMSERVICES, labels
 from llmservice_operator.observed import Install, Observed, Probe, rfc3339
 from llmservice_operator.plan import Plan, decide, probe_targets
 from llmservice_operator.report import status
@@ -168,6 +168,11 @@ class APod:
     def ready(self) -> Self:
         """Its containers are ready."""
         self._obj["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+        return self
+
+    def of_a_replica(self, pods: int) -> Self:
+        """It shares a replica with others: so many in all."""
+        self._obj["metadata"]["labels"][LABEL_REPLICA_PODS] = str(pods)
         return self
 
     def terminating(self) -> Self:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llmservice_api.reasons import Reason
-from llmservice_operator.engine import EngineState, engine_state, of_revision, ready_workers
+from llmservice_operator.engine import EngineState, engine_state, of_revision, ready_replicas
 from llmservice_operator.observed import Refused
 from tests.unit.operator.builders import AnEngine, APod
 
@@ -155,5 +155,12 @@ def test_replicas_are_ready_workers_that_stay() -> None:
         APod(NAME, "head").ready().build(),
         APod("m-other1").ready().build(),
     ]
-    assert ready_workers(of_revision(NAME, pods)) == 1
+    assert ready_replicas(of_revision(NAME, pods)) == 1
     assert len(of_revision(NAME, pods)) == 4
+
+
+@pytest.mark.parametrize(("ready", "replicas"), [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2)])
+def test_a_replica_of_two_pods_counts_when_both_are_ready(ready: int, replicas: int) -> None:
+    pods = [APod(NAME, name=f"w{index}").of_a_replica(2) for index in range(4)]
+    found = [pod.ready().build() if index < ready else pod.build() for index, pod in enumerate(pods)]
+    assert ready_replicas(found) == replicas

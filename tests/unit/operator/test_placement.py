@@ -38,6 +38,12 @@ PLACED = {
         "h100",
     ),
     "four share a replica": (spec(engine={"tensorParallel": 4}), POOLS, "spot"),
+    "two nodes with eight each": (
+        spec(engine={"tensorParallel": 8, "pipelineParallel": 2}),
+        {"h100": POOLS["h100"].model_copy(update={"max_nodes": 2})},
+        "h100",
+    ),
+    "two stages in one node": (spec(engine={"tensorParallel": 2, "pipelineParallel": 2}), POOLS, "spot"),
 }
 
 
@@ -65,6 +71,19 @@ REFUSED = {
         POOLS,
         Reason.DOES_NOT_FIT,
         "pool cpu has no accelerators",
+    ),
+    "more stages than nodes": (
+        spec(engine={"tensorParallel": 4, "pipelineParallel": 2}, placement={"pools": ["l4"]}),
+        POOLS,
+        Reason.DOES_NOT_FIT,
+        "spec.engine.pipelineParallel needs 2 times 4 accelerators, each time in one node; "
+        "pool l4 has 1 times that (1 nodes with 4 accelerators each)",
+    ),
+    "stages on a CPU pool": (
+        spec(engine={"pipelineParallel": 2}, placement={"pools": ["cpu"]}),
+        POOLS,
+        Reason.DOES_NOT_FIT,
+        "spec.engine.pipelineParallel is 2, which takes accelerators; pool cpu has none",
     ),
     "remote code": (
         spec(placement={"pools": ["cpu"]}, **REMOTE),
