@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmservice_gateway.desired import opens
+from llmservice_gateway.desired import opened_adapters, opens
 from llmservice_gateway.objects import Key, Service
 
 
@@ -23,10 +23,10 @@ class Catalog:
         found: dict[str, dict[str, Any]] = {}
         for service in sorted(self.services.values(), key=lambda each: (each.created, each.route)):
             if service.address is not None and service.namespace == key.namespace:
-                visible = opens(key, service)
+                visible = _names(service) if opens(key, service) else opened_adapters(key, service)
                 for model in _models(service):
                     # A name belongs to the oldest service that bears it, also where the key does not open that one.
-                    found.setdefault(model["id"], model if visible else {})
+                    found.setdefault(model["id"], model if model["id"] in visible else {})
         return [model for model in found.values() if model]
 
     def of_route(self, route: str) -> list[dict[str, Any]]:
@@ -35,8 +35,12 @@ class Catalog:
         return _models(service) if service is not None and service.address is not None else []
 
 
+def _names(service: Service) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*service.models, *service.adapters)))
+
+
 def _models(service: Service) -> list[dict[str, Any]]:
-    return [
-        {"id": model, "object": "model", "created": service.created, "owned_by": service.namespace}
-        for model in service.models
-    ]
+    """One card for each name; `parent` says whose adapter it is."""
+    card = {"object": "model", "created": service.created, "owned_by": service.namespace}
+    parent = {"parent": next(iter(service.models), service.name)}
+    return [{"id": name, **card, **({} if name in service.models else parent)} for name in _names(service)]

@@ -2,7 +2,9 @@
 
 keys    <key id>                     <digest>|<expiry ms>|<namespace, or * for the probe>|<* or - >
 allow   <key id>|<namespace>/<name>  1          only for keys that name models (fourth field `-`)
-models  <namespace>/<model name>     <namespace>/<name>
+        <key id>||<namespace>/<adapter>  1      the same for one adapter by its name; <model>:* is each dynamic one
+models  <namespace>/<model name>     <namespace>/<name>      names, aliases and adapters
+dynamic <namespace>/<model name>     <namespace>/<name>      where <model name>:<anything> is an adapter
 hosts   <host name>                  <namespace>/<name>
 routes  <namespace>/<name>           <ip or ->|<port or 0>|<Keys or Open>
 state   synced                       1          absent until the first synchronisation was applied
@@ -17,9 +19,11 @@ from llmservice_gateway.objects import NEVER, Key, Service
 
 Maps = dict[str, dict[str, str]]
 
-NAMES: Final = ("keys", "allow", "routes", "models", "hosts", "state")
+NAMES: Final = ("keys", "allow", "routes", "models", "dynamic", "hosts", "state")
 ALL: Final = "*"
 LISTED: Final = "-"
+ANY_ADAPTER: Final = ":*"
+"""After a model's name: each adapter that is loaded at its first use."""
 
 
 def desired_maps(services: Iterable[Service], keys: Iterable[Key], probe_digest: str) -> Maps:
@@ -40,10 +44,30 @@ def desired_maps(services: Iterable[Service], keys: Iterable[Key], probe_digest:
 
 
 def opens(key: Key, service: Service) -> bool:
-    """Whether the key opens the service: one of the service's names fits one of the key's patterns."""
+    """Whether the key opens the service, adapters included: a name of its model fits one of the key's patterns."""
+    return key.namespace == service.namespace and any(_fits(key, model) for model in service.models)
+
+
+def opened_adapters(key: Key, service: Service) -> list[str]:
+    """Adapters that the key opens by their own names, `<model>:*` for all that are loaded at their first use."""
     if key.namespace != service.namespace:
-        return False
-    return any(_matches(pattern, model) for pattern in key.models for model in service.models)
+        return []
+    named = [name for name in service.adapters if _fits(key, name)]
+    return [*named, *(name for model in _dynamic(service) for name in _dynamic_names(key, model))]
+
+
+def _dynamic(service: Service) -> tuple[str, ...]:
+    return service.models if service.dynamic else ()
+
+
+def _dynamic_names(key: Key, model: str) -> list[str]:
+    """Of the key's patterns those of `<model>:…`: single names, or the star for all of them; no map can hold more."""
+    found = [pattern for pattern in key.models if pattern.startswith(f"{model}:")]
+    return [each for each in found if each == model + ANY_ADAPTER or not set(each) & set("*?[")]
+
+
+def _fits(key: Key, name: str) -> bool:
+    return any(_matches(pattern, name) for pattern in key.models)
 
 
 def _matches(pattern: str, model: str) -> bool:
@@ -54,8 +78,11 @@ def _add_service(maps: Maps, service: Service) -> None:
     mode = "Open" if service.open else "Keys"
     place = f"{service.address.ip}|{service.address.port}" if service.address else "-|0"
     maps["routes"][service.route] = f"{place}|{mode}"
-    for model in service.models:
+    for model in (*service.models, *service.adapters):
         maps["models"].setdefault(f"{service.namespace}/{model}", service.route)
+    for model in _dynamic(service):
+        if maps["models"][f"{service.namespace}/{model}"] == service.route:
+            maps["dynamic"][f"{service.namespace}/{model}"] = service.route
     if service.host:
         maps["hosts"].setdefault(service.host, service.route)
 
@@ -67,3 +94,5 @@ def _add_key(maps: Maps, key: Key, services: Sequence[Service]) -> None:
         for service in services:
             if opens(key, service):
                 maps["allow"][f"{key.id}|{service.route}"] = "1"
+            for name in opened_adapters(key, service):
+                maps["allow"][f"{key.id}||{key.namespace}/{name}"] = "1"

@@ -31,7 +31,11 @@ class Address:
 
 @dataclass(frozen=True)
 class Service:
-    """An LLMService as the gateway sees it. `created` is seconds since the epoch."""
+    """An LLMService as the gateway sees it. `created` is seconds since the epoch.
+
+    `models` are the model's name and aliases; `adapters` those of the spec that did not fail, each a name of its own.
+    `dynamic`: `<model>:<name>` stands for an adapter that is loaded at its first use.
+    """
 
     namespace: str
     name: str
@@ -40,6 +44,8 @@ class Service:
     address: Address | None
     host: str | None
     open: bool
+    adapters: tuple[str, ...] = ()
+    dynamic: bool = False
 
     @property
     def route(self) -> str:
@@ -77,6 +83,8 @@ def service(raw: Mapping[str, Any]) -> Service | None:
         address=address(_mapping(raw, "status").get("address")),
         host=host if _fits(_SUBDOMAIN, host) else None,
         open=_mapping(spec, "access").get("mode") == "Open",
+        adapters=_adapters(raw),
+        dynamic="source" in _mapping(spec, "dynamicAdapters"),
     )
 
 
@@ -114,6 +122,14 @@ def address(text: object) -> Address | None:
     return Address(str(parsed), int(port))
 
 
+def _adapters(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the spec's adapters, but for those that status calls Failed: nothing answers under them."""
+    status = _mapping(raw, "status")
+    failed = {str(each.get("name")) for each in _mappings(status, "adapters") if each.get("state") == "Failed"}
+    names = [each.get("name") for each in _mappings(_mapping(raw, "spec"), "adapters")]
+    return tuple(dict.fromkeys(str(name) for name in names if _fits(_MODEL, name) and name not in failed))
+
+
 def _milliseconds(instant: object) -> int | None:
     if instant is None:
         return NEVER
@@ -140,6 +156,11 @@ def _mapping(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _strings(raw: Mapping[str, Any], name: str) -> list[str]:
     value = raw.get(name)
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _mappings(raw: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    value = raw.get(name)
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
 
 
 def _fits(pattern: re.Pattern[str], value: object) -> bool:

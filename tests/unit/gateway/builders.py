@@ -14,19 +14,25 @@ def secret_key(number: int, secret: str = "s" * 43) -> str:
 
 
 def llmservice(name: str, namespace: str = "team-a", created: str = "2026-01-01T00:00:00Z", **fields: Any) -> Any:
-    """An LLMService; `fields`: model, aliases, address, host, mode, deleted."""
+    """An LLMService; `fields`: model, aliases, address, host, mode, adapters, failed, dynamic, deleted."""
     model: dict[str, Any] = {"source": "hf://org/name"}
     if "model" in fields:
         model["name"] = fields["model"]
     if "aliases" in fields:
         model["aliases"] = fields["aliases"]
     spec: dict[str, Any] = {"model": model, "fieldOfTomorrow": {"a": [1]}}
+    if "adapters" in fields:
+        spec["adapters"] = [{"name": each, "source": "pvc://models/a"} for each in fields["adapters"]]
+    if fields.get("dynamic"):
+        spec["dynamicAdapters"] = {"source": "pvc://models/adapters"}
     if "mode" in fields:
         spec["access"] = {"mode": fields["mode"]}
     metadata = {"name": name, "namespace": namespace, "creationTimestamp": created}
     if fields.get("deleted"):
         metadata["deletionTimestamp"] = created
-    status = {part: fields[part] for part in ("address", "host") if part in fields}
+    status: dict[str, Any] = {part: fields[part] for part in ("address", "host") if part in fields}
+    if "failed" in fields:
+        status["adapters"] = [{"name": each, "state": "Failed"} for each in fields["failed"]]
     return {"metadata": metadata, "spec": spec, "status": status}
 
 

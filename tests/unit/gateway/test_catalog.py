@@ -41,6 +41,16 @@ def test_of_route(catalog: Catalog, route: str, ids: list[Any]) -> None:
     assert [model["id"] for model in catalog.of_route(route)] == ids
 
 
+def test_an_adapter_is_listed_with_its_parent_where_the_key_opens_it() -> None:
+    found = objects.service(llmservice("s", model="base", adapters=["legal", "lease"], address=UP, dynamic=True))
+    keys = [objects.key(apikey(1, models=patterns)) for patterns in (["base"],)]
+    keys += [objects.key(apikey(2, models=["legal", "base:x"]))]
+    assert found is not None
+    catalog = Catalog({found.route: found}, {each.id: each for each in keys if each})
+    cards = [[(card["id"], card.get("parent")) for card in catalog.of_key(f"{number:016x}")] for number in (1, 2)]
+    assert cards == [[("base", None), ("legal", "base"), ("lease", "base")], [("legal", "base")]]
+
+
 def test_shape(catalog: Catalog) -> None:
     assert catalog.of_route("team-b/theirs") == [
         {"id": "theirs", "object": "model", "created": 1767225600, "owned_by": "team-b"}

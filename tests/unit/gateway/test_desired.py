@@ -58,6 +58,13 @@ SERVICES = [
         {"h": "team-a/b"},
         id="the older one has the name",
     ),
+    pytest.param(
+        [llmservice("a", adapters=["legal", "org/x:1", "x y", 7, "broken"], failed=["broken"]), llmservice("legal")],
+        {"team-a/a": "-|0|Keys", "team-a/legal": "-|0|Keys"},
+        {"team-a/a": "team-a/a", "team-a/legal": "team-a/a", "team-a/org/x:1": "team-a/a"},
+        {},
+        id="adapters that did not fail are names of their own",
+    ),
     pytest.param([llmservice("a", deleted=True)], {}, {}, {}, id="going"),
     pytest.param(
         [llmservice("a", address="nonsense", model="a;b", aliases=["ok", "x y", 7, "a|b"], host="a b", mode=7)],
@@ -127,3 +134,27 @@ def test_keys(keys: list[Any], entries: dict[str, str], allow: dict[str, str]) -
     found = maps(services, keys)
     assert found["keys"] == entries | {"probe": PROBE}
     assert found["allow"] == allow
+
+
+def test_dynamic_adapters_go_by_each_of_the_models_names_that_are_its_own() -> None:
+    older = llmservice("old", created="2025-01-01T00:00:00Z", aliases=["shared"])
+    found = maps([older, llmservice("a", aliases=["gpt", "shared"], adapters=["legal"], dynamic=True)], [])
+    assert found["dynamic"] == {"team-a/a": "team-a/a", "team-a/gpt": "team-a/a"}
+
+
+OPENED_ADAPTERS = [
+    pytest.param(["base"], {"|team-a/s"}, id="the model: its adapters with it"),
+    pytest.param(["legal"], {"||team-a/legal"}, id="one adapter opens neither the model nor another"),
+    pytest.param(["le*"], {"||team-a/legal", "||team-a/lease"}, id="a glob of adapters"),
+    pytest.param(["base:*"], {"||team-a/base:*"}, id="each dynamic one"),
+    pytest.param(["base:a", "other:a"], {"||team-a/base:a"}, id="one dynamic one"),
+    pytest.param(["base:a*", "base:a?"], set(), id="a part of the dynamic ones cannot be told: none"),
+    pytest.param(["bas?"], {"|team-a/s"}, id="a glob of the model"),
+]
+
+
+@pytest.mark.parametrize(("patterns", "allowed"), OPENED_ADAPTERS)
+def test_keys_open_adapters_as_they_open_models(patterns: list[str], allowed: set[str]) -> None:
+    service = llmservice("s", model="base", adapters=["legal", "lease"], dynamic=True)
+    strange = llmservice("s", namespace="team-b", model="base", adapters=["legal", "lease"], dynamic=True)
+    assert set(maps([service, strange], [apikey(1, models=patterns)])["allow"]) == {K1 + each for each in allowed}

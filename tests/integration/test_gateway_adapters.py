@@ -1,0 +1,89 @@
+"""Adapters are names of their namespace like models; a key that names one opens that one and nothing else."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.integration.gateway_stack import Stack, running
+from tests.unit.gateway.builders import apikey, llmservice, secret_key
+
+ALL, BASE, ONE, DYNAMIC, ONE_DYNAMIC = (secret_key(number) for number in range(1, 6))
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway() -> AsyncIterator[Stack]:
+    async with running() as stack:
+        here = stack.upstream.address
+        await stack.put(
+            "llmservices",
+            llmservice("tuned", model="org/base", adapters=["legal", "med", "bad"], failed=["bad"], address=here),
+            llmservice("folder", aliases=["f"], dynamic=True, address=here),
+            llmservice("plain", address=here),
+        )
+        await stack.put(
+            "apikeys",
+            apikey(1),
+            apikey(2, models=["org/base", "folder"]),
+            apikey(3, models=["legal"]),
+            apikey(4, models=["f:*"]),
+            apikey(5, models=["folder:a"]),
+        )
+        yield stack
+
+
+@pytest.fixture
+def stack(gateway: Stack) -> Stack:
+    gateway.upstream.seen.clear()
+    return gateway
+
+
+OPEN = [
+    *((ALL, model) for model in ("legal", "med", "folder:a", "folder:A_b-1.2", "f:a")),
+    *((BASE, model) for model in ("org/base", "legal", "med", "folder:a", "f:b")),
+    (ONE, "legal"),
+    *((DYNAMIC, model) for model in ("f:a", "f:b")),
+    (ONE_DYNAMIC, "folder:a"),
+]
+
+
+@pytest.mark.parametrize(("key", "model"), OPEN)
+async def test_an_adapter_answers_under_its_own_name(stack: Stack, key: str, model: str) -> None:
+    assert (await stack.post("/v1/chat/completions", {"model": model}, key)).status == 200
+    assert stack.upstream.seen[-1][1]["x-llmservice-route"] in ("team-a/tuned", "team-a/folder")
+
+
+CLOSED = [
+    *((ALL, model) for model in ("bad", "plain:a", "org/base:a", "folder:", "folder:../x", "folder:a/b", "x:y")),
+    *((ALL, model) for model in ("folder:a:b", "folder:-a", "folder:.a", ":a", "folder:" + "a" * 200)),
+    *((ONE, model) for model in ("org/base", "med", "folder", "folder:a")),
+    *((DYNAMIC, model) for model in ("f", "folder", "folder:a", "legal")),
+    *((ONE_DYNAMIC, model) for model in ("folder", "folder:b", "f:a")),
+]
+
+
+@pytest.mark.parametrize(("key", "model"), CLOSED)
+async def test_what_the_key_does_not_open_does_not_exist(stack: Stack, key: str, model: str) -> None:
+    answer = await stack.post("/v1/chat/completions", {"model": model}, key)
+    assert (answer.status, answer.error["code"]) == (404, "model_not_found")
+    assert stack.upstream.seen == []
+
+
+@pytest.mark.parametrize("key", [ONE, DYNAMIC, ONE_DYNAMIC])
+@pytest.mark.parametrize("service", ["tuned", "folder"])
+async def test_a_key_for_an_adapter_does_not_open_the_url_where_no_name_is_read(
+    stack: Stack, key: str, service: str
+) -> None:
+    answer = await stack.post(f"/team-a/{service}/v1/chat/completions", {"model": "legal"}, key)
+    assert (answer.status, answer.error["code"]) == (404, "model_not_found")
+    assert stack.upstream.seen == []
+
+
+async def test_an_adapter_that_is_taken_from_the_spec_is_gone_at_once(stack: Stack) -> None:
+    service = llmservice("passing", adapters=["brief"], address=stack.upstream.address)
+    await stack.put("llmservices", service)
+    assert (await stack.post("/v1/completions", {"model": "brief"}, ALL)).status == 200
+    await stack.put("llmservices", llmservice("passing", address=stack.upstream.address))
+    assert (await stack.post("/v1/completions", {"model": "brief"}, ALL)).status == 404
