@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmservice_operator.observed import Install
+from llmservice_operator.observed import Install, RedisStore
 
 
 class SettingsError(Exception):
@@ -35,6 +35,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             public_url=(environment.get("LLMSERVICE_PUBLIC_URL") or gateway).rstrip("/"),
             gateway_needs_default_class=environment.get("LLMSERVICE_GATEWAY_NEEDS_DEFAULT_CLASS") == "true",
             kuberay_namespace=environment.get("LLMSERVICE_KUBERAY_NAMESPACE") or "kuberay-system",
+            gcs_store=_gcs_store(environment),
         ),
         pepper_file=Path(
             _required(environment, "LLMSERVICE_PEPPER_FILE", "the mounted file of Secret llmservice-pepper")
@@ -44,6 +45,15 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         relist_seconds=_number(environment, "LLMSERVICE_RELIST_SECONDS", "300"),
         port=_count(environment, "LLMSERVICE_PORT", "8080"),
     )
+
+
+def _gcs_store(environment: Mapping[str, str]) -> RedisStore | None:
+    """Where Ray keeps its clusters' state; None: in their heads."""
+    address = environment.get("LLMSERVICE_GCS_REDIS_ADDRESS")
+    if not address:
+        return None
+    key = environment.get("LLMSERVICE_GCS_REDIS_SECRET_KEY") or "password"
+    return RedisStore(address, environment.get("LLMSERVICE_GCS_REDIS_SECRET") or None, key)
 
 
 def _namespaces(text: str, own: str) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ def test_values_and_schema_name_the_same_keys() -> None:
         ("gatway.replicas=2", "gatway"),
         ("gateway.replica=2", "gateway"),
         ("gateway.replicas=0", "gateway/replicas"),
+        ("gcsFaultTolerance.redisAddress=redis", "gcsFaultTolerance/redisAddress"),
         ("gateway.replicas=two", "gateway/replicas"),
         ("gateway.publicURL=llm.example.com", "gateway/publicURL"),
         ("gateway.publicURL=https://llm.example.com/", "gateway/publicURL"),

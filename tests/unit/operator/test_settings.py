@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from llmservice_operator.observed import RedisStore
 from llmservice_operator.settings import SettingsError, from_environment
 
 LEAST = {"LLMSERVICE_NAMESPACE": "llmservice-system", "LLMSERVICE_PEPPER_FILE": "/var/run/pepper/pepper"}
@@ -62,3 +63,17 @@ def test_a_bad_number_is_named(name: str, value: str) -> None:
 def test_a_count_is_at_least_one(name: str) -> None:
     with pytest.raises(SettingsError, match=name):
         from_environment(LEAST | {name: "0.5"})
+
+
+@pytest.mark.parametrize(
+    ("more", "store"),
+    [
+        ({}, None),
+        ({"ADDRESS": ""}, None),
+        ({"ADDRESS": "redis:6379"}, RedisStore("redis:6379")),
+        ({"ADDRESS": "redis:6379", "SECRET": "r", "SECRET_KEY": "p"}, RedisStore("redis:6379", "r", "p")),
+    ],
+)
+def test_where_ray_keeps_its_clusters_state(more: dict[str, str], store: RedisStore | None) -> None:
+    variables = {f"LLMSERVICE_GCS_REDIS_{name}": value for name, value in more.items()}
+    assert from_environment(LEAST | variables).install.gcs_store == store
