@@ -1,0 +1,96 @@
+"""The side port: one scrape, what providers say at the moment, and a port that is taken at first."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from llmservice_api.names import REPLICA_PORT
+from llmservice_worker.side import PORT, SidePort
+
+LOCAL = "127.0.0.1"
+
+
+def free_port() -> int:
+    with socket.create_server((LOCAL, 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@asynccontextmanager
+async def serving(providers: dict[str, Callable[[], Any]], registry: CollectorRegistry) -> AsyncIterator[str]:
+    side, port = SidePort(providers, registry), free_port()
+    await side.start(port, LOCAL)
+    try:
+        yield f"http://{LOCAL}:{port}"
+    finally:
+        await side.stop()
+
+
+async def get(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.text()
+
+
+def test_the_port_is_the_one_that_the_operator_asks() -> None:
+    assert PORT == REPLICA_PORT
+
+
+async def test_metrics_are_those_of_the_registry() -> None:
+    registry = CollectorRegistry()
+    Counter("vllm:prompt_tokens", "Tokens.", registry=registry).inc(3)
+    async with serving({}, registry) as url:
+        status, text = await get(f"{url}/metrics")
+    assert status == 200
+    assert "vllm:prompt_tokens_total 3.0" in text
+
+
+async def test_state_is_asked_anew_each_time_and_of_providers_added_later() -> None:
+    adapters: list[dict[str, str]] = []
+    providers: dict[str, Callable[[], Any]] = {"adapters": lambda: adapters}
+    async with serving(providers, CollectorRegistry()) as url:
+        before = await get(f"{url}/state")
+        adapters.append({"name": "tone", "state": "Loaded"})
+        providers["engine"] = lambda: "starting"
+        after = await get(f"{url}/state")
+    assert before == (200, '{"adapters": []}')
+    assert after == (200, '{"adapters": [{"name": "tone", "state": "Loaded"}], "engine": "starting"}')
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/metrics/x"])
+async def test_nothing_else_is_there(path: str) -> None:
+    async with serving({}, CollectorRegistry()) as url:
+        status, _ = await get(url + path)
+    assert status == 404
+
+
+async def test_a_port_in_use_is_said_and_taken_once_it_is_free(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    side = SidePort({}, CollectorRegistry(), retry=0.01)
+    with socket.create_server((LOCAL, 0)) as taken:
+        port = int(taken.getsockname()[1])
+        await side.start(port, LOCAL)
+        assert not side.is_open
+    try:
+        async with asyncio.timeout(10):
+            while not side.is_open:  # noqa: ASYNC110 - what is seen from outside is all there is
+                await asyncio.sleep(0.01)
+        status, _ = await get(f"http://{LOCAL}:{port}/metrics")
+    finally:
+        await side.stop()
+    assert status == 200
+    assert f"the side port {port} (metrics, state) cannot be opened: " in caplog.text
+
+
+async def test_stopping_gives_up_on_a_port_that_stays_taken() -> None:
+    side = SidePort({}, CollectorRegistry(), retry=60)
+    with socket.create_server((LOCAL, 0)) as taken:
+        await side.start(int(taken.getsockname()[1]), LOCAL)
+        async with asyncio.timeout(10):
+            await side.stop()
+    assert not side.is_open

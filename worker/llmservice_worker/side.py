@@ -1,0 +1,87 @@
+"""The replica's side port: `GET /metrics` (vLLM's figures and ours, one scrape) and `GET /state` (what providers say).
+
+It runs in the replica's own event loop, has no key and tells nothing of a prompt; a NetworkPolicy says who may ask.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+_log = logging.getLogger(__name__)
+
+PORT: Final = 8090
+"""`llmservice_api.names.REPLICA_PORT`, which the worker's image does not hold."""
+
+
+class SidePort:
+    """Serves `registry`, and the present value of each provider under its name; providers return JSON types.
+
+    A provider may be added to the mapping at any time. A port in use is logged and tried again every `retry` seconds:
+    the replica before this one in the pod may still be ending, and an engine answers without its side port too.
+    """
+
+    def __init__(
+        self, providers: Mapping[str, Callable[[], Any]], registry: CollectorRegistry, retry: float = 2.0
+    ) -> None:
+        self._providers = providers
+        self._registry = registry
+        self._retry = retry
+        self._runner: web.AppRunner | None = None
+        self._opening: asyncio.Task[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it answers."""
+        return self._runner is not None and bool(self._runner.addresses)
+
+    async def start(self, port: int = PORT, address: str | None = None) -> None:
+        """Open the port (`address` None: all interfaces), or keep trying in the background; never raises for that."""
+        app = web.Application()
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/state", self._state)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        if not await self._opened(port, address):
+            self._opening = asyncio.create_task(self._open_later(port, address))
+
+    async def stop(self) -> None:
+        """Close the port, or give up opening it."""
+        if self._opening is not None:
+            self._opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._opening
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _opened(self, port: int, address: str | None) -> bool:
+        assert self._runner is not None
+        try:
+            await web.TCPSite(self._runner, address, port).start()
+        except OSError as error:
+            _log.error(
+                "the side port %d (metrics, state) cannot be opened: %s; trying again every %g s: "
+                "is another replica ending in this pod, or does the pod run something else on it?",
+                port,
+                error.strerror or error,
+                self._retry,
+            )
+            return False
+        return True
+
+    async def _open_later(self, port: int, address: str | None) -> None:
+        while True:
+            await asyncio.sleep(self._retry)
+            if await self._opened(port, address):
+                _log.info("the side port %d is open", port)
+                return
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _state(self, _: web.Request) -> web.Response:
+        return web.json_response({name: provider() for name, provider in self._providers.items()})
