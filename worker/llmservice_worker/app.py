@@ -10,9 +10,11 @@ import logging
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from prometheus_client import REGISTRY
 from pydantic import ValidationError
 from ray import serve
 
@@ -24,6 +26,7 @@ from llmservice_worker.ingress import Ingress
 from llmservice_worker.llm_config import deployment_options, engine_environment, llm_config, one_process
 from llmservice_worker.readiness import warm_up
 from llmservice_worker.shaping import ErrorShaping
+from llmservice_worker.side import SidePort
 
 _log = logging.getLogger("ray.serve")
 
@@ -52,6 +55,9 @@ class EngineReplica:
     async def __init__(self, args: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray Serve awaits it
         self._args = WorkerArgs.model_validate(args)
         self._watch: asyncio.Task[None] | None = None
+        self._told: dict[str, Callable[[], Any]] = {}
+        self._side = SidePort(self._told, REGISTRY)
+        await self._side.start()
         kept = Path(tempfile.mkdtemp(prefix="llmservice-")) / "engine.jsonl"
         os.environ.update({engine_log.PLACE: str(kept), **engine_environment(self._args)})
         started = time.monotonic()
