@@ -1,5 +1,6 @@
 """The contract with the operator: what a worker is told. Pydantic only, so that the operator can import it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +13,15 @@ ServedName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", min
 Host = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
 Task = Literal["generate", "embed", "score", "classify", "transcribe"]
 Parser = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
+
+TEMPLATE_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "classify": ("text", "labels", "instructions"),
+    "summarize": ("text", "words", "sentences", "language"),
+    "translate": ("text", "target", "source"),
+    "answer": ("question", "context"),
+    "code": ("instruction", "language", "code"),
+}
+"""Task of /v1/tasks/<task> → fields of its request that a template may name in braces; it must name the first."""
 
 
 class Part(BaseModel):

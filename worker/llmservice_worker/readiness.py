@@ -4,13 +4,12 @@ What a first request pays otherwise: first forward passes, the chat template's c
 detokenizer's first use, request models built by pydantic on first validation, and lazily imported modules.
 """
 
-import asyncio
-import json
 import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from llmservice_worker.asgi import App, Message
+from llmservice_worker.asgi import App
+from llmservice_worker.inprocess import post
 
 _PROMPT: Final = "Warm-up: answer with one word."
 
@@ -43,44 +42,3 @@ async def _timed(took: list[float], app: App, path: str, body: Mapping[str, Any]
     answer = await post(app, path, body)
     took.append(time.monotonic() - begun)
     return answer
-
-
-async def post(app: App, path: str, body: Mapping[str, Any]) -> tuple[int, bytes]:
-    """POST JSON to an ASGI app in this process; the status and the whole body."""
-    content = json.dumps(body).encode()
-    requests: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
-    status = 500
-    answer: list[bytes] = []
-
-    async def receive() -> Message:
-        if not requests:
-            await asyncio.Event().wait()  # a client that stays: a disconnect would abort the generation
-        return requests.pop()
-
-    async def send(message: Message) -> None:
-        nonlocal status
-        if message["type"] == "http.response.start":
-            status = message["status"]
-        elif message["type"] == "http.response.body":
-            answer.append(message.get("body", b""))
-
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    await app(_scope(path, headers), receive, send)
-    return status, b"".join(answer)
-
-
-def _scope(path: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"warm-up"), *headers],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-    }

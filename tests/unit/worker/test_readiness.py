@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from llmservice_worker.asgi import Receive, Scope, Send, reply_json
-from llmservice_worker.readiness import NotWarm, post, warm_up
+from llmservice_worker.inprocess import post
+from llmservice_worker.readiness import NotWarm, warm_up
 
 
 class Engine:
