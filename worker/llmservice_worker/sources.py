@@ -16,14 +16,16 @@ _SHOWN: Final = 8
 _TOKENIZERS: Final = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "tekken.json")
 
 
-def problem(source: str, named: str) -> str | None:
+def problem(source: str, named: str, pickles: bool = False) -> str | None:
     """What keeps the model at `source` from being served, in words that use its owner's name for it; None: nothing.
 
-    A source that is not an absolute path is a hub's org/name, which only the engine can check.
+    A source that is not an absolute path is a hub's org/name, which only the engine can check. `pickles`: whether
+    weights in other formats than safetensors will do.
     """
     if not source.startswith("/"):
         return None
-    found = next((wrong for check in CHECKS if (wrong := check(Path(source))) is not None), None)
+    checks = [check for check in CHECKS if not (pickles and check is weights_are_missing)]
+    found = next((wrong for check in checks if (wrong := check(Path(source))) is not None), None)
     return None if found is None else f"model source {named} {found}"
 
 

@@ -1,0 +1,65 @@
+"""Why something could not be fetched, in the reasons that the operator passes on."""
+
+import errno
+from enum import StrEnum
+from typing import Final
+
+
+class Reason(StrEnum):
+    """One for each thing that somebody would mend in another way."""
+
+    CREDENTIALS_REFUSED = "CredentialsRefused"
+    SOURCE_NOT_FOUND = "SourceNotFound"
+    SOURCE_UNREACHABLE = "SourceUnreachable"
+    DISK_FULL = "DiskFull"
+    CORRUPT = "Corrupt"
+    WEIGHTS_NOT_ALLOWED = "WeightsNotAllowed"
+
+
+class FetchFailed(Exception):
+    """The source cannot be had; the message says what, where and what to do, and holds no secret."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Interrupted(Exception):
+    """A transfer broke off: worth another try from where it stopped."""
+
+
+class NotResumable(Exception):
+    """The server begins a file anew where it was asked to go on: what is here is of no use."""
+
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def of_disk(error: OSError, where: str) -> FetchFailed | None:
+    """DiskFull where the system says so of a write, else None."""
+    if error.errno not in _FULL:
+        return None
+    return FetchFailed(
+        Reason.DISK_FULL,
+        f"the volume at {where} is full: give model.cacheClaim a larger volume, or delete what it no longer needs",
+    )
+
+
+def of_status(status: int, what: str, credentials: str) -> FetchFailed | None:
+    """The failure that an HTTP status means, None where it is worth another try. `credentials`: what to check."""
+    if status in (401, 403):
+        return FetchFailed(Reason.CREDENTIALS_REFUSED, f"{what}: access refused (HTTP {status}); {credentials}")
+    if status in (404, 410):
+        return FetchFailed(Reason.SOURCE_NOT_FOUND, f"{what} does not exist (HTTP {status}): correct spec.model.source")
+    if 400 <= status < 500 and status not in (408, 425, 429):
+        return FetchFailed(Reason.SOURCE_UNREACHABLE, f"{what}: the server refuses the request (HTTP {status})")
+    return None
+
+
+def unreachable(what: str, why: str) -> FetchFailed:
+    """No answer after all tries."""
+    return FetchFailed(
+        Reason.SOURCE_UNREACHABLE,
+        f"{what} cannot be reached: {why}; check spec.model.endpoint, DNS and network policies",
+    )
