@@ -13,7 +13,15 @@ Truth = Literal["True", "False", "Unknown"]
 
 MESSAGE_MAX: Final = 4096
 TEMPORARY: Final = frozenset(
-    {Reason.STARTING, Reason.LOADING, Reason.ROUTE_PENDING, Reason.UNSCHEDULABLE, Reason.CHANGING, Reason.PROBE_FAILED}
+    {
+        Reason.STARTING,
+        Reason.LOADING,
+        Reason.ROUTE_PENDING,
+        Reason.UNSCHEDULABLE,
+        Reason.CHANGING,
+        Reason.PROBE_FAILED,
+        Reason.ENGINE_DIED,
+    }
 )
 """Reasons that time alone may mend."""
 _TOLD: Final = (ConditionType.READY, ConditionType.PROGRESSING, ConditionType.LIMITS_ENFORCED)

@@ -8,6 +8,7 @@ from typing import Any
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_operator.store import Ref
+from llmservice_worker.args import Task
 
 Json = dict[str, Any]
 
@@ -34,8 +35,17 @@ class Install:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What a probe asks of a model: the least of its first task, and how many seconds are waited for the answer."""
+
+    model: str
+    task: Task = "generate"
+    patience_s: float = 20
+
+
+@dataclass(frozen=True)
 class Probe:
-    """The outcome of one real one-token request: `error` is empty where a token came.
+    """The outcome of one real request: `error` is empty where a token, or what the task gives in its place, came.
 
     `reached` False: nothing listened there yet, which is how every start begins.
     """

@@ -11,7 +11,7 @@ from llmservice_api.names import SERVE_PORT
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.conditions import Finding, false, true
 from llmservice_operator.engine import EngineState, engine_state, of_revision
-from llmservice_operator.observed import Observed, instant, is_owned
+from llmservice_operator.observed import Observed, Question, instant, is_owned
 from llmservice_operator.placement import Placed, Refusal, place
 from llmservice_operator.resources.disruptionbudget import make_disruption_budget
 from llmservice_operator.resources.ingress import ingress_name, make_ingress
@@ -19,11 +19,14 @@ from llmservice_operator.resources.metadata import is_intact
 from llmservice_operator.resources.networkpolicy import make_network_policy
 from llmservice_operator.resources.rayservice import make_ray_service, revision_name
 from llmservice_operator.resources.service import make_service
+from llmservice_operator.resources.worker_args import tasks
 from llmservice_operator.rollout import Revisions, Rollout, step
 from llmservice_operator.store import Ref, ref_of
 
 Json = dict[str, Any]
 
+_HURT_PATIENCE_S: Final = 5
+"""How long a revision that has lost an engine may take to show that another one answers."""
 SUPPORTED_SOURCES: Final = ("hf://", "pvc://")
 
 
@@ -170,6 +173,16 @@ def is_verified(observed: Observed, revision: str) -> bool:
     return active == revision and observed.condition_holds(ConditionType.ENGINE_READY)
 
 
+def has_died(observed: Observed, plan: Plan) -> bool:
+    """Whether an engine of the active revision, which was up, failed and has not come back yet."""
+    active = plan.rollout.active if plan.rollout else None
+    engine = plan.engines.get(active) if active else None
+    if engine is None or engine.up or (observed.status.get("revision") or {}).get("active") != active:
+        return False
+    was_dead = observed.condition_reason(ConditionType.ENGINE_READY) == Reason.ENGINE_DIED
+    return engine.reason is Reason.ENGINE_FAILED or (was_dead and engine.reason is Reason.STARTING)
+
+
 def address(observed: Observed, revision: str) -> str | None:
     """`<ip>:<port>` of a revision's Service, once it has one."""
     service = observed.child("services", revision)
@@ -250,19 +263,24 @@ def _leftovers(observed: Observed, rollout: Rollout) -> tuple[Ref, ...]:
 class ProbeTargets:
     """Which real requests are worth sending before deciding: to a revision's Service, and through the gateway."""
 
+    question: Question
     engine_address: str | None = None
     through_gateway: bool = False
 
 
 def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
     """Nothing is asked that status already says, so a steady service is not probed at all."""
+    question = Question(observed.spec.model.name or observed.name, tasks(observed.spec)[0])
     if plan.wanted is None or plan.rollout is None:
-        return ProbeTargets()
+        return ProbeTargets(question)
     up = plan.engines[plan.wanted].up
-    ask_engine = up and not is_verified(observed, plan.wanted)
+    hurt = plan.wanted == plan.rollout.active and has_died(observed, plan)
+    if hurt:
+        question = replace(question, patience_s=_HURT_PATIENCE_S)
+    ask_engine = hurt or (up and not is_verified(observed, plan.wanted))
     routable = plan.rollout.active is not None and bool(observed.status.get("address"))
     ask_route = routable and not is_routed(observed, plan)
-    return ProbeTargets(address(observed, plan.wanted) if ask_engine else None, ask_route)
+    return ProbeTargets(question, address(observed, plan.wanted) if ask_engine else None, ask_route)
 
 
 def _route_is_proved(observed: Observed) -> bool:

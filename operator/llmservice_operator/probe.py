@@ -1,21 +1,22 @@
-"""One real token: the only proof of an engine, and of a route, that counts."""
+"""One real answer, a token where the model generates: the only proof of an engine, and of a route, that counts."""
 
 import asyncio
 import json
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 
 from llmservice_api.names import ADDRESS_HEADER
-from llmservice_operator.observed import Probe
+from llmservice_operator.observed import Probe, Question
+from llmservice_operator.questions import answer_is_given, asked
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=3)
-_ANSWER_MAX: Final = 64 * 1024
-_AT_ONCE: Final = 4
+_CONNECT_S = 3
+_ANSWER_MAX = 256 * 1024
+_AT_ONCE = 4
 
 
 class HttpProber:
-    """Asks a model for one token; only a few at once, so that hung engines hold up no other service's reconcile."""
+    """Asks a model for the least; only a few at once, so that hung engines hold up no other service's reconcile."""
 
     def __init__(self, session: aiohttp.ClientSession, key: str, gateway_url: str) -> None:
         self._session = session
@@ -23,43 +24,48 @@ class HttpProber:
         self._gateway_url = gateway_url
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
-    async def engine(self, address: str, model: str) -> Probe:
+    async def engine(self, address: str, question: Question) -> Probe:
         """Through a revision's Service, `<ip>:<port>`."""
-        return await self._ask(f"http://{address}/v1/completions", model)
+        return await self._ask(f"http://{address}/v1", question)
 
-    async def route(self, namespace: str, name: str, model: str, address: str) -> Probe:
+    async def route(self, namespace: str, name: str, question: Question, address: str) -> Probe:
         """Through the gateway, as an application would come, with the probe's own key.
 
         To that key the gateway tells whom it asked: a token from the revision before would prove nothing.
         """
-        return await self._ask(f"{self._gateway_url}/{namespace}/{name}/v1/completions", model, address)
+        return await self._ask(f"{self._gateway_url}/{namespace}/{name}/v1", question, address)
 
-    async def _ask(self, url: str, model: str, address: str | None = None) -> Probe:
+    async def _ask(self, base: str, question: Question, address: str | None = None) -> Probe:
         if self._turn.locked():
             return Probe(error="other services are probed first", reached=False)
-        body = {"model": model, "prompt": "Hi", "max_tokens": 1, "temperature": 0}
-        headers = {"Authorization": f"Bearer {self._key}"}
+        request = asked(question)
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": request.content_type}
+        timeout = aiohttp.ClientTimeout(total=question.patience_s, connect=_CONNECT_S)
         try:
-            async with self._turn, self._session.post(url, json=body, headers=headers, timeout=_TIMEOUT) as response:
-                found = judge(response.status, await response.content.read(_ANSWER_MAX))
-                asked = response.headers.get(ADDRESS_HEADER)
+            async with (
+                self._turn,
+                self._session.post(
+                    base + request.path, data=request.body, headers=headers, timeout=timeout
+                ) as response,
+            ):
+                found = judge(response.status, await response.content.read(_ANSWER_MAX), question)
+                heard = response.headers.get(ADDRESS_HEADER)
         except aiohttp.ClientConnectorError:
             return Probe(error="nothing listens there yet", reached=False)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return Probe(error=f"{type(error).__name__}: {error}".rstrip(": "))
-        if found.answered and address is not None and asked != address:
+        if found.answered and address is not None and heard != address:
             return Probe(error="the gateway still asks the revision before", reached=False)
         return found
 
 
-def judge(status: int, answer: bytes) -> Probe:
-    """Whether an answer holds a token."""
+def judge(status: int, answer: bytes, question: Question) -> Probe:
+    """Whether an answer holds what the question's task gives."""
     body = _object(answer)
     if status != 200:
         message = body.get("error", {}).get("message") if isinstance(body.get("error"), dict) else None
         return Probe(error=f"HTTP {status}: {message or answer[:200].decode(errors='replace')}")
-    tokens = (body.get("usage") or {}).get("completion_tokens", 0)
-    return Probe() if tokens else Probe(error="HTTP 200, but no token was generated")
+    return Probe() if answer_is_given(question.task, body) else Probe(error="HTTP 200, but nothing was generated")
 
 
 def _object(answer: bytes) -> dict[str, Any]:

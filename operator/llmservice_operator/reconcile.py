@@ -13,8 +13,8 @@ from llmservice_operator.cluster import ApiError, Cluster
 from llmservice_operator.conditions import Finding, false, merge, news
 from llmservice_operator.execute import execute, record
 from llmservice_operator.observe import ingresses_of, observe
-from llmservice_operator.observed import Install, Observed, Probe
-from llmservice_operator.plan import Plan, decide, probe_targets
+from llmservice_operator.observed import Install, Observed, Probe, Question
+from llmservice_operator.plan import Plan, decide, has_died, probe_targets
 from llmservice_operator.report import findings, status
 from llmservice_operator.store import Ref, Store
 
@@ -23,15 +23,16 @@ Json = dict[str, Any]
 _PROBE_AGAIN: Final = 1.0
 _FAILED_PROBE_AGAIN: Final = 10.0
 _REFUSED_AGAIN: Final = 30.0
+_DIED_AGAIN: Final = 10.0
 
 
 class Prober(Protocol):
-    """Real one-token requests."""
+    """Real requests."""
 
-    async def engine(self, address: str, model: str) -> Probe:
+    async def engine(self, address: str, question: Question) -> Probe:
         """To a revision's Service, `<ip>:<port>`."""
 
-    async def route(self, namespace: str, name: str, model: str, address: str) -> Probe:
+    async def route(self, namespace: str, name: str, question: Question, address: str) -> Probe:
         """Through the gateway, which must have asked the revision at `address`."""
 
 
@@ -72,12 +73,12 @@ class Reconciler:
 
     async def _probed(self, observed: Observed) -> Observed:
         targets = probe_targets(observed, decide(observed))
-        model = observed.spec.model.name or observed.name
+        question = targets.question
         if targets.engine_address is not None:
-            observed = replace(observed, engine_probe=await self.prober.engine(targets.engine_address, model))
+            observed = replace(observed, engine_probe=await self.prober.engine(targets.engine_address, question))
         if targets.through_gateway:
             address = observed.status["address"]
-            probe = await self.prober.route(observed.namespace, observed.name, model, address)
+            probe = await self.prober.route(observed.namespace, observed.name, question, address)
             observed = replace(observed, route_probe=probe)
         return observed
 
@@ -129,6 +130,8 @@ def again_after(observed: Observed, plan: Plan) -> float | None:
         probes = [probe for probe in (observed.engine_probe, observed.route_probe) if probe is not None]
         slow = any(probe.reached and not probe.answered for probe in probes)
         waits.append(timedelta(seconds=_FAILED_PROBE_AGAIN if slow else _PROBE_AGAIN))
+    if has_died(observed, plan):
+        waits.append(timedelta(seconds=_DIED_AGAIN))
     return min(waits).total_seconds() if waits else None
 
 

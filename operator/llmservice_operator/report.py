@@ -7,7 +7,7 @@ from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.conditions import Finding, false, merge, true
 from llmservice_operator.engine import EngineState, of_revision, ready_replicas
 from llmservice_operator.observed import Observed, rfc3339
-from llmservice_operator.plan import Plan, active_address, address, is_routed, is_verified
+from llmservice_operator.plan import Plan, active_address, address, has_died, is_routed, is_verified
 from llmservice_operator.resources.worker_args import bounds, claim_of
 
 Json = dict[str, Any]
@@ -84,7 +84,8 @@ def findings(observed: Observed, plan: Plan) -> list[Finding]:
     subject = _subject(plan)
     engine = plan.engines.get(subject) if subject else None
     if subject is not None or observed.missing_claim is not None:
-        found.append(_model(observed, engine))
+        was_active = subject == (observed.status.get("revision") or {}).get("active")
+        found.append(_model(observed, engine, was_active=was_active))
     if subject is not None:
         found += [_engine(observed, plan, subject, engine), _route(observed, plan)]
         found += [_scaling(observed, subject), _progressing(plan)]
@@ -97,7 +98,7 @@ def _subject(plan: Plan) -> str | None:
     return (plan.rollout.active or plan.rollout.pending) if plan.rollout else None
 
 
-def _model(observed: Observed, engine: EngineState | None) -> Finding:
+def _model(observed: Observed, engine: EngineState | None, *, was_active: bool) -> Finding:
     if observed.missing_claim is not None:
         message = (
             f"spec.model.source names PersistentVolumeClaim {observed.missing_claim}, which namespace "
@@ -106,7 +107,8 @@ def _model(observed: Observed, engine: EngineState | None) -> Finding:
         return false(ConditionType.MODEL_READY, Reason.CLAIM_MISSING, message)
     if engine is not None and engine.model_unreadable:
         return false(ConditionType.MODEL_READY, Reason.MODEL_UNREADABLE, engine.message)
-    if engine is not None and engine.up:
+    was_loaded = was_active and observed.condition_holds(ConditionType.MODEL_READY)
+    if engine is not None and (engine.up or was_loaded):
         spec = observed.spec.model
         pinned = spec.revision or claim_of(spec.source)
         note = "" if pinned else "spec.model.revision is not pinned to a commit: a restart may load other weights"
@@ -118,14 +120,27 @@ def _engine(observed: Observed, plan: Plan, subject: str, engine: EngineState | 
     kind = ConditionType.ENGINE_READY
     if engine is None:
         return false(kind, Reason.STARTING, "the RayService is being created")
-    if not engine.up:
-        return false(kind, engine.reason, engine.message)
     probe = observed.engine_probe if subject == plan.wanted else None
+    if not engine.up:
+        return _not_up(observed, plan, subject, engine, answers=probe is not None and probe.answered)
     if is_verified(observed, subject) or (probe is not None and probe.answered):
         return true(kind, Reason.ENGINE_ANSWERS, f"revision {subject} gave a real token")
     if probe is not None and probe.reached:
         return false(kind, Reason.PROBE_FAILED, f"Ray Serve runs, but a one-token request failed: {probe.error}")
     return false(kind, Reason.STARTING, engine.message)
+
+
+def _not_up(observed: Observed, plan: Plan, subject: str, engine: EngineState, *, answers: bool) -> Finding:
+    """Ray Serve does not call it healthy: it never was, has lost an engine, or takes over changed settings."""
+    kind = ConditionType.ENGINE_READY
+    if has_died(observed, plan):
+        if answers:
+            text = f"an engine of revision {subject} died and is being restarted, another answers: {engine.message}"
+            return true(kind, Reason.ENGINE_ANSWERS, text)
+        return false(kind, Reason.ENGINE_DIED, f"the engine died and is being restarted: {engine.message}")
+    if engine.reason is Reason.STARTING and is_verified(observed, subject):
+        return true(kind, Reason.ENGINE_ANSWERS, f"revision {subject} gave a real token")
+    return false(kind, engine.reason, engine.message)
 
 
 def _route(observed: Observed, plan: Plan) -> Finding:

@@ -15,7 +15,7 @@ from typing import Any
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.poll import wait_until
 from llmservice_operator.__main__ import run
-from llmservice_operator.observed import Install, Probe
+from llmservice_operator.observed import Install, Probe, Question
 from llmservice_operator.settings import Settings
 from tests.integration.client import VERSIONS
 from tests.integration.conftest import INSTALL_NAMESPACE, audited
@@ -35,14 +35,14 @@ class Tokens:
     route_answer: Probe = field(default_factory=Probe)
     asked: list[str] = field(default_factory=list)
 
-    async def engine(self, address: str, model: str) -> Probe:
+    async def engine(self, address: str, question: Question) -> Probe:
         """To a revision's Service."""
-        self.asked.append(f"{model} at {address}")
+        self.asked.append(f"{question.model} at {address}")
         return self.engine_answer
 
-    async def route(self, namespace: str, name: str, model: str, address: str) -> Probe:
+    async def route(self, namespace: str, name: str, question: Question, address: str) -> Probe:
         """Through the gateway."""
-        self.asked.append(f"{model} through /{namespace}/{name} to {address}")
+        self.asked.append(f"{question.model} through /{namespace}/{name} to {address}")
         return self.route_answer
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llmservice_api.names import LABEL_SERVICE
-from llmservice_operator.observed import Observed, Refused
+from llmservice_operator.observed import Observed, Question, Refused
 from llmservice_operator.plan import ProbeTargets, decide, probe_targets
 from llmservice_operator.resources.ingress import ingress_name
 from llmservice_operator.store import Ref
@@ -49,10 +49,10 @@ def test_fresh_makes_every_child_once() -> None:
 def test_an_engine_that_is_up_is_asked_for_a_token_before_it_becomes_active() -> None:
     world = World(engine_probe=SILENT)
     revision = str(world.step().wanted)
-    assert probe_targets(world.observed(), decide(world.observed())) == ProbeTargets()
+    assert probe_targets(world.observed(), decide(world.observed())) == ProbeTargets(Question("m"))
     world.up(revision)
     targets = probe_targets(world.observed(), decide(world.observed()))
-    assert targets == ProbeTargets("10.96.0.4:8000", through_gateway=False)
+    assert targets == ProbeTargets(Question("m"), "10.96.0.4:8000", through_gateway=False)
     assert world.settle().rollout.active is None  # type: ignore[union-attr]
     world.engine_probe = replace(SILENT, error="")
     assert world.settle().rollout.active == revision  # type: ignore[union-attr]
@@ -62,7 +62,7 @@ def test_a_steady_service_is_neither_probed_nor_written() -> None:
     world, _ = serving()
     observed = world.observed()
     plan = decide(observed)
-    assert probe_targets(observed, plan) == ProbeTargets()
+    assert probe_targets(observed, plan) == ProbeTargets(Question("m"))
     assert (plan.apply, plan.delete) == ((), ())
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from llmservice_api.llmservice import Endpoint
 from llmservice_operator.cluster import ApiError
-from llmservice_operator.observed import Probe
+from llmservice_operator.observed import Probe, Question
 from llmservice_operator.reconcile import Reconciler
 from llmservice_operator.resources.ingress import make_ingress
 from llmservice_operator.store import Ref, Store
@@ -26,14 +26,14 @@ class FakeProber:
     route_answer: Probe = ANSWERS
     asked: list[str] = field(default_factory=list)
 
-    async def engine(self, address: str, model: str) -> Probe:
+    async def engine(self, address: str, question: Question) -> Probe:
         """A revision's Service."""
-        self.asked.append(f"{model} at {address}")
+        self.asked.append(f"{question.model} at {address}")
         return self.engine_answer
 
-    async def route(self, namespace: str, name: str, model: str, address: str) -> Probe:
+    async def route(self, namespace: str, name: str, question: Question, address: str) -> Probe:
         """Through the gateway."""
-        self.asked.append(f"{model} through /{namespace}/{name} to {address}")
+        self.asked.append(f"{question.model} through /{namespace}/{name} to {address}")
         return self.route_answer
 
 

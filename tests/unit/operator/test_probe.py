@@ -1,0 +1,59 @@
+"""Real requests, and when an answer proves an engine."""
+
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from llmservice_api.names import ADDRESS_HEADER
+from llmservice_operator.observed import Question
+from llmservice_operator.probe import HttpProber, judge
+
+TOKEN = {"usage": {"completion_tokens": 1}}
+JUDGED: list[tuple[int, bytes, str]] = [
+    (200, json.dumps(TOKEN).encode(), ""),
+    (200, b'{"usage": {"completion_tokens": 0}}', "HTTP 200, but nothing was generated"),
+    (200, b'{"usage": null}', "HTTP 200, but nothing was generated"),
+    (200, b"<html>", "HTTP 200, but nothing was generated"),
+    (200, b"[]", "HTTP 200, but nothing was generated"),
+    (404, b'{"error": {"message": "no such model"}}', "HTTP 404: no such model"),
+    (500, b'{"error": "x"}', 'HTTP 500: {"error": "x"}'),
+    (502, b"\xff" * 500, "HTTP 502: " + "\ufffd" * 200),
+]
+
+
+@pytest.mark.parametrize(("status", "answer", "error"), JUDGED)
+def test_judge(status: int, answer: bytes, error: str) -> None:
+    assert judge(status, answer, Question("m")).error == error
+
+
+async def test_probes_ask_for_one_token_on_both_ways() -> None:
+    seen: list[tuple[str, str, Any]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append((request.path, request.headers["Authorization"], await request.json()))
+        return web.json_response(TOKEN, headers={ADDRESS_HEADER: "10.96.0.9:8000"})
+
+    app = web.Application()
+    app.router.add_post("/{tail:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    async with aiohttp.ClientSession() as session:
+        prober = HttpProber(session, "llms_probe.x", f"http://127.0.0.1:{port}")
+        assert (await prober.engine(f"127.0.0.1:{port}", Question("m"))).answered
+        assert (await prober.route("team-a", "m", Question("qwen"), "10.96.0.9:8000")).answered
+        assert not (await prober.route("team-a", "m", Question("qwen"), "10.96.0.7:8000")).answered, (
+            "another revision's token"
+        )
+        await runner.cleanup()
+        assert not (await prober.engine(f"127.0.0.1:{port}", Question("m"))).answered
+    assert [(path, key) for path, key, _ in seen] == [
+        ("/v1/completions", "Bearer llms_probe.x"),
+        ("/team-a/m/v1/completions", "Bearer llms_probe.x"),
+        ("/team-a/m/v1/completions", "Bearer llms_probe.x"),
+    ]
+    assert [(body["model"], body["max_tokens"]) for *_, body in seen] == [("m", 1), ("qwen", 1), ("qwen", 1)]
