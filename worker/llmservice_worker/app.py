@@ -6,7 +6,9 @@ only: on the head, building the application takes no time and no memory for them
 """
 
 import asyncio
+import contextlib
 import logging
+import multiprocessing
 import os
 import tempfile
 import time
@@ -18,21 +20,36 @@ from prometheus_client import REGISTRY
 from pydantic import ValidationError
 from ray import serve
 
-from llmservice_worker import engine_log, sources
-from llmservice_worker.args import WorkerArgs
-from llmservice_worker.asgi import App
+from llmservice_worker import engine_log, liveness, sources
+from llmservice_worker.adapter_checks import Base, base_tensors
+from llmservice_worker.adapter_files import AdapterFiles
+from llmservice_worker.adapters import Adapters
+from llmservice_worker.args import UserConfig, WorkerArgs
+from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
 from llmservice_worker.causes import StartFailed, root_cause
+from llmservice_worker.engine_life import EngineLife
+from llmservice_worker.engine_lora import EngineLora, answer_with_public_names
+from llmservice_worker.errors import LOST, error_body
 from llmservice_worker.ingress import Ingress
-from llmservice_worker.llm_config import deployment_options, engine_environment, llm_config, one_process
+from llmservice_worker.llm_config import (
+    deployment_options,
+    engine_environment,
+    llm_config,
+    lora_kwargs,
+    one_process,
+)
 from llmservice_worker.readiness import warm_up
 from llmservice_worker.shaping import ErrorShaping
 from llmservice_worker.side import SidePort
 
 _log = logging.getLogger("ray.serve")
 
-_WATCH_S: Final = 0.5
+_WATCH_S: Final = 0.2
+_FIRST_ADAPTERS_S: Final = 60.0
+"""How long a replica that starts waits for its adapters: one whose source does not answer must not keep it away."""
+_ADAPTERS: Final = Path("/cache/adapters")
 _LAST_WORDS_S: Final = 1.0
-"""How long streams of a dead engine may send their error event before the replica's process ends."""
+"""How long streams of a dead engine may send their error event before its client or the replica's process ends."""
 
 
 def build(args: dict[str, Any]) -> serve.Application:
@@ -54,8 +71,10 @@ class EngineReplica:
 
     async def __init__(self, args: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray Serve awaits it
         self._args = WorkerArgs.model_validate(args)
-        self._watch: asyncio.Task[None] | None = None
-        self._told: dict[str, Callable[[], Any]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._life = EngineLife(self._restart, time.monotonic)
+        self._is_up = False
+        self._told: dict[str, Callable[[], Any]] = {"engine": self._life.report}
         self._side = SidePort(self._told, REGISTRY)
         await self._side.start()
         kept = Path(tempfile.mkdtemp(prefix="llmservice-")) / "engine.jsonl"
@@ -68,38 +87,98 @@ class EngineReplica:
             names = {self._args.source: self._args.named_source}
             raise StartFailed(root_cause(error, engine_log.failures(kept), names)) from None
         _log.info("engine started in %.1f s", time.monotonic() - started)
+        self._adapters = _adapters(self._args, lambda: self._server.engine) if self._args.adapters else None
+        if self._adapters is not None:
+            self._told["adapters"] = self._adapters.state
 
     async def __serve_build_asgi_app__(self) -> App:
         """vLLM's HTTP app behind our ingress, after real generations through it (called once by Ray Serve)."""
-        engine = self._server.engine
-        models = engine._oai_models
+        names = [self._args.model_id, *self._args.aliases]
+        length = self._client.model_config.max_model_len
+        self._engine_app: App = await self._built_app()
+        app = ErrorShaping(Ingress(self._ask_engine, names, int(time.time()), length), unavailable=self._is_away)
+        took = await warm_up(app, self._args.model_id)
+        _log.info("engine warm: first requests took %s s", ", ".join(f"{seconds:.1f}" for seconds in took))
+        self._tasks = [asyncio.create_task(self._watch_engine()), asyncio.create_task(liveness.end_when_stalled())]
+        return app
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Take UserConfig over as the engine runs; an adapter's fault stands in `/state` and fails nothing here."""
+        config = UserConfig.model_validate(user_config)
+        if self._adapters is None:
+            return
+        await self._adapters.take_over(config)
+        if not self._is_up:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._adapters.tried(), _FIRST_ADAPTERS_S)
+        self._is_up = True
+
+    async def check_health(self) -> None:
+        """Fails while the engine is away; Ray Serve replaces a replica whose engine does not come back."""
+        await self._life.check_health()
+
+    @property
+    def _client(self) -> Any:
+        """vLLM's client of the present engine."""
+        return self._server.engine._engine_client
+
+    async def _built_app(self) -> App:
+        """The HTTP app of the present engine, which answers to the aliases too."""
+        models = self._server.engine._oai_models
         models.base_model_paths += [
             models.base_model_paths[0].__class__(name=alias, model_path=self._args.source)
             for alias in self._args.aliases
         ]
-        names = [self._args.model_id, *self._args.aliases]
-        length = engine._engine_client.model_config.max_model_len
-        inner = await self._server.__serve_build_asgi_app__()
-        app = ErrorShaping(Ingress(inner, names, int(time.time()), length), unavailable=self._is_dead)
-        took = await warm_up(app, self._args.model_id)
-        _log.info("engine warm: first requests took %s s", ", ".join(f"{seconds:.1f}" for seconds in took))
-        self._watch = asyncio.create_task(self._end_with_engine())
+        answer_with_public_names(models)
+        app: App = await self._server.__serve_build_asgi_app__()
         return app
 
-    async def check_health(self) -> None:
-        """Raises where the engine is dead; Ray Serve then replaces the replica."""
-        await self._server.check_health()
+    async def _ask_engine(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._life.is_ready:
+            return await reply_json(send, LOST, error_body(LOST))
+        return await self._engine_app(scope, receive, send)
 
-    def _is_dead(self) -> bool:
-        return bool(self._server.engine._engine_client.errored)
+    def _is_away(self) -> bool:
+        return not self._life.is_ready or bool(self._client.errored)
 
-    async def _end_with_engine(self) -> None:
-        """End the process soon after its engine died: routers drop a dead actor at once, a sick one after seconds."""
-        while not self._is_dead():  # noqa: ASYNC110 - vLLM offers no event for it
-            await asyncio.sleep(_WATCH_S)
-        _log.error("the engine died: ending this replica, Ray Serve starts another")
+    async def _watch_engine(self) -> None:
+        """Start the engine again when it ended; end the process where that does not help: Ray Serve makes another."""
+        reason = await self._life.run(self._engine_ended)
+        _log.error("ending this replica, Ray Serve starts another: %s", reason)
         await asyncio.sleep(_LAST_WORDS_S)
         os._exit(1)
+
+    async def _engine_ended(self) -> str:
+        client, processes = self._client, _processes(self._client)
+        asking = asyncio.create_task(
+            liveness.watch(client.is_sleeping, lambda: liveness.cpu_seconds(p.pid for p in processes), time.monotonic)
+        )
+        while not client.errored and not asking.done():  # noqa: ASYNC110 - vLLM offers no event for it
+            await asyncio.sleep(_WATCH_S)
+        if client.errored or asking.exception():
+            asking.cancel()
+            codes = ", ".join(str(process.exitcode) for process in processes)
+            return f"the engine's process died (exit code {codes})"
+        return asking.result()
+
+    async def _restart(self) -> None:
+        """A new engine in this process; requests that the old one had get their error first."""
+        old = self._client
+        for process in _processes(old):
+            process.kill()
+        await asyncio.sleep(_LAST_WORDS_S)
+        await asyncio.to_thread(old.shutdown, 0)
+        self._server = await _started_server(self._args)
+        self._engine_app = await self._built_app()
+        await warm_up(self._engine_app, self._args.model_id)
+        if self._adapters is not None:
+            await self._adapters.load_anew()
+
+
+def _processes(client: Any) -> list[Any]:
+    """The processes that vLLM's client started for its engine."""
+    manager = client.engine_core.resources.engine_manager
+    return list(getattr(manager, "processes", []))
 
 
 async def _started_server(args: WorkerArgs) -> Any:
@@ -109,13 +188,28 @@ async def _started_server(args: WorkerArgs) -> Any:
 
     if args.accelerator is None:
         _inspect_models_here()
+    _fork_engines()
     config = LLMConfig(**llm_config(args))
     config.get_or_create_callback().ctx.run_init_node = False
     server = LLMServer.sync_init(config)
-    engine_class = server._engine_cls
-    server.engine = (_in_one_process(engine_class) if one_process(args) else engine_class)(config)
+    server.engine = _beside_the_loop(server._engine_cls, one_process(args))(config)
     await server.engine.start()
     return server
+
+
+def _adapters(args: WorkerArgs, engine: Callable[[], Any]) -> Adapters:
+    """The adapters of what is the engine now, none of them loaded yet."""
+    from vllm.lora.request import LoRARequest
+
+    from llmservice_worker.adapter_fetch import AdapterFetch
+
+    wanted = lora_kwargs(args)
+    lora = EngineLora(lambda: engine()._oai_models, lambda: engine()._engine_client, LoRARequest)
+    source = Path(args.source)
+    base = Base(wanted["max_lora_rank"], base_tensors(source) if source.is_absolute() else {})
+    files = AdapterFiles(_ADAPTERS, base, AdapterFetch(os.environ), shared=args.engine.pipeline_parallel_size > 1)
+    names = (args.model_id, *args.aliases)
+    return Adapters(names, lora, files, capacity=wanted["max_cpu_loras"], clock=time.monotonic)
 
 
 def _inspect_models_here() -> None:
@@ -125,13 +219,38 @@ def _inspect_models_here() -> None:
     registry._run_in_subprocess = lambda look: look()
 
 
-def _in_one_process(engine_class: Any) -> Any:
-    """Ray's engine with scheduler and model in one process: on a CPU it takes two, which wait for each other busily."""
+def _fork_engines() -> None:
+    """Engine processes are forked from one that has vLLM loaded (not from this one, which has threads).
 
-    class InOneProcess(engine_class):  # type: ignore[misc]
-        def _prepare_engine_config(self, context: Any) -> Any:
-            prepared = super()._prepare_engine_config(context)
-            prepared[2].parallel_config.distributed_executor_backend = "uni"
-            return prepared
+    The first costs what a fresh process costs; one after a death saves the imports. vLLM's setting knows no such way.
+    """
+    from vllm.v1.engine import utils
 
-    return InOneProcess
+    multiprocessing.set_forkserver_preload(["vllm.v1.engine.core", "vllm.v1.executor.uniproc_executor"])
+    utils.get_mp_context = lambda: multiprocessing.get_context("forkserver")
+
+
+def _beside_the_loop(engine_class: Any, in_one_process: bool) -> Any:
+    """Ray's engine, started in a thread: the replica answers meanwhile. A new class each time, as Ray Serve LLM's are.
+
+    `in_one_process`: scheduler and model share one; on a CPU it takes two, which wait for each other busily.
+    """
+
+    class Engine(engine_class):  # type: ignore[misc]
+        async def start(self) -> None:
+            context = self.llm_config.get_or_create_callback().ctx
+            self._prepared = await asyncio.to_thread(super()._prepare_engine_config, context)
+            arguments, _, config = self._prepared
+            if in_one_process:
+                config.parallel_config.distributed_executor_backend = "uni"
+            begin = super()._start_async_llm_engine
+            self._begun = await asyncio.to_thread(begin, arguments, config, context.placement_group)
+            await super().start()
+
+        def _prepare_engine_config(self, _: Any) -> Any:
+            return self._prepared
+
+        def _start_async_llm_engine(self, *_: Any) -> Any:
+            return self._begun
+
+    return Engine

@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any, Final
 
+from llmservice_worker.asgi import Headers
 from llmservice_worker.redaction import redact
 
 _KINDS: Final[dict[int, tuple[str, str | None, str]]] = {
@@ -16,6 +17,7 @@ _KINDS: Final[dict[int, tuple[str, str | None, str]]] = {
     404: ("invalid_request_error", None, "There is no such resource."),
     405: ("invalid_request_error", "method_not_supported", "The method is not supported here."),
     408: ("timeout_error", "request_timeout", "The request took too long."),
+    409: ("idempotency_error", "idempotency_key_reused", "The Idempotency-Key was used for another request."),
     413: ("invalid_request_error", "request_too_large", "The request is too large."),
     415: ("invalid_request_error", None, "The content type is not supported: send application/json."),
     429: ("rate_limit_error", "rate_limit_exceeded", "Too many requests: retry later."),
@@ -29,12 +31,27 @@ _KINDS: Final[dict[int, tuple[str, str | None, str]]] = {
 _STATUS: Final = {422: 400, 499: 408}
 """Statuses that OpenAI's API does not use, and what it says in their place."""
 
+LOST: Final = 502
+"""The status of a request that was lost before its answer began: another replica may answer it."""
+
 RETRY_AFTER_S: Final = 1
 """What a refusal by overload asks clients to wait at least, in seconds."""
 
 
 _INVALID: Final = re.compile(r"'loc': \(([^)]*)\), 'msg': (?:'([^']*)'|\"([^\"]*)\")")
 """One of the errors that FastAPI's validation lists, as vLLM prints them."""
+
+
+class Refused(Exception):
+    """A request that is not served: the status and what OpenAI's error says (`param` is the field's path)."""
+
+    def __init__(
+        self, status: int, message: str, param: str | None = None, code: str | None = None, headers: Headers = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = tuple(headers)
+        self.body = error_body(status, message, param, code)
 
 
 def status_of(status: int) -> int:

@@ -5,9 +5,10 @@ Each proxy calls `middlewares`: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=llmser
 
 from starlette.middleware import Middleware
 
+from llmservice_worker.errors import LOST
 from llmservice_worker.shaping import ErrorShaping
 
 
 def middlewares() -> list[Middleware]:
-    """The proxies' middlewares; where a proxy gives no answer (its replica died), clients get a 503 and may retry."""
-    return [Middleware(ErrorShaping, broken=503)]
+    """The proxies' middlewares; no answer (its replica died) is a 502, which the gateway repeats."""
+    return [Middleware(ErrorShaping, broken=LOST)]

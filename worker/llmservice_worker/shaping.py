@@ -5,18 +5,18 @@ from collections.abc import Callable
 from typing import Final
 
 from llmservice_worker.asgi import App, Message, Receive, Scope, Send, header, reply_json
-from llmservice_worker.errors import RETRY_AFTER_S, error_body, shaped, shaped_event, status_of
+from llmservice_worker.errors import LOST, RETRY_AFTER_S, error_body, shaped, shaped_event, status_of
 
 _log = logging.getLogger(__name__)
 _LONGEST_ERROR: Final = 64 * 1024
 _REPLACED: Final = (b"content-length", b"content-type", b"transfer-encoding")
-_RETRYABLE: Final = (429, 503)
+_RETRYABLE: Final = (429, LOST, 503)
 
 
 class ErrorShaping:
     """Wraps `app`: shapes its error responses, answers `broken` (a status) where it gives none or raises.
 
-    While `unavailable()` every 5xx is a 503, which clients and the gateway may retry elsewhere.
+    While `unavailable()` every 5xx is a 502, which the gateway repeats elsewhere.
 
     A stream that breaks off gets exactly one error event and its end; one that has sent its end gets nothing more.
     """
@@ -100,7 +100,7 @@ class _Reply:
         await reply_json(self._send, status, shaped(status, self._body), headers)
 
     def _status(self, status: int) -> int:
-        return 503 if status >= 500 and self._unavailable() else status_of(status)
+        return LOST if status >= 500 and self._unavailable() else status_of(status)
 
 
 def _retry_after(status: int) -> list[tuple[bytes, bytes]]:
