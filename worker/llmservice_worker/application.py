@@ -31,6 +31,7 @@ def application(name: str, worker: WorkerArgs, live: LiveArgs) -> dict[str, Any]
                 "max_queued_requests": live.max_queued_requests,
                 "graceful_shutdown_timeout_s": live.drain_s,
                 "autoscaling_config": autoscaling_config(live.scaling),
+                "user_config": live.user_config.model_dump(mode="json", exclude_defaults=True),
             }
         ],
     }

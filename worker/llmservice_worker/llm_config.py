@@ -7,6 +7,11 @@ from llmservice_worker.application import DEPLOYMENT
 from llmservice_worker.args import WorkerArgs
 
 _FRONTEND: Final = {"disable_fastapi_docs": True}
+_LORAS: Final = 4
+_CPU_LORAS: Final = 16
+_LORA_RANK: Final = 16
+_RESTART_S: Final = 600
+"""How long an engine may take to start again in its replica."""
 _CPU_DEFAULTS: Final = {"enforce_eager": True}
 """On a CPU vLLM compiles with a C++ compiler, which the image does not have."""
 
@@ -40,6 +45,21 @@ def engine_kwargs(args: WorkerArgs) -> dict[str, Any]:
         **_across_nodes(args),
         "trust_remote_code": engine.trust_remote_code,
         **engine.extra.model_dump(exclude_none=True),
+        **lora_kwargs(args),
+    }
+
+
+def lora_kwargs(args: WorkerArgs) -> dict[str, Any]:
+    """vLLM's arguments for adapters: what is not set is enough for a few; without adapters none of them."""
+    if not args.adapters:
+        return {}
+    extra = args.engine.extra
+    in_memory = extra.max_cpu_loras or max(_CPU_LORAS, extra.max_loras or 0)
+    return {
+        "enable_lora": True,
+        "max_loras": extra.max_loras or min(_LORAS, in_memory),
+        "max_cpu_loras": in_memory,
+        "max_lora_rank": extra.max_lora_rank or _LORA_RANK,
     }
 
 
@@ -92,7 +112,8 @@ def engine_environment(args: WorkerArgs) -> dict[str, str]:
 def deployment_options(args: WorkerArgs) -> dict[str, Any]:
     """The options of the Serve deployment that do not come from LiveArgs; a replica's actor is in its first bundle.
 
-    Health is asked every second, and a hung engine has 30.
+    Health is asked every second. The replica itself sees that its engine hangs (liveness.py), and waits in the check
+    while it starts another: Ray Serve gives that up after twice the time-out.
     """
     return {
         "name": DEPLOYMENT,
@@ -100,6 +121,6 @@ def deployment_options(args: WorkerArgs) -> dict[str, Any]:
         "placement_group_bundles": bundles(args),
         "placement_group_strategy": strategy(args),
         "health_check_period_s": 1,
-        "health_check_timeout_s": 30,
+        "health_check_timeout_s": _RESTART_S / 2,
         "graceful_shutdown_wait_loop_s": 0.5,
     }

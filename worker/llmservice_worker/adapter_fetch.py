@@ -1,0 +1,39 @@
+"""Adapters from elsewhere, with the code that models are fetched with."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from llmservice_worker.adapter_checks import FILES, Fault
+from llmservice_worker.fetch.failure import FetchFailed
+from llmservice_worker.fetch.fetching import CREDENTIALS, Fetcher
+from llmservice_worker.fetch.progress import Meter
+from llmservice_worker.fetch.source import Source
+
+ENDPOINT: Final = "LLMSERVICE_ADAPTERS_ENDPOINT"
+"""Variable with the mirror of the hub, or the S3 server, that adapters come from; absent: the public one."""
+
+
+class AdapterFetch:
+    """Fetches into an empty directory; `environment` holds the credentials, as for models, and ENDPOINT."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._credentials = {name: value for name in CREDENTIALS if (value := environment.get(name))}
+        self._endpoint = environment.get(ENDPOINT)
+
+    def __call__(self, uri: str, directory: Path) -> None:
+        """Bring the adapter's files; raises Fault. Blocks."""
+        with tempfile.TemporaryDirectory(dir=directory.parent) as draft:
+            source = Source(uri=uri, endpoint=self._endpoint)
+            fetcher = Fetcher(Path(draft), self._credentials, Meter(time.monotonic), check=lambda _: None)
+            try:
+                fetcher.fetch(source)
+            except FetchFailed as failed:
+                message = failed.message.replace("spec.model.source", "the adapter's source")
+                raise Fault(str(failed.reason), message) from None
+            for name in FILES:
+                if Path(source.directory(draft), name).is_file():
+                    shutil.move(Path(source.directory(draft), name), directory / name)

@@ -1,0 +1,104 @@
+"""Adapters that the engine holds: how one gets in, and how its files go once nothing reads them any more."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from llmservice_worker.adapter_checks import Fault
+from llmservice_worker.adapter_files import Files
+
+_log = logging.getLogger(__name__)
+
+UNUSED_S: Final = 600.0
+"""How long a withdrawn adapter's files stay: a request that was let in before may still be on its way to the engine."""
+
+
+class Lora(Protocol):
+    """The engine's part. A handle stands for one loaded version of an adapter."""
+
+    async def load(self, name: str, directory: Path) -> str:
+        """Load, and serve it under `name` in place of what bore the name; its handle. Raises Fault."""
+
+    def withdraw(self, name: str) -> None:
+        """No further request gets the adapter of this name."""
+
+    def is_used(self, handle: str) -> bool:
+        """Whether a request that runs or waits has this adapter."""
+
+    async def forget(self, handle: str) -> None:
+        """Its memory may be used for another."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A version of an adapter that the engine holds."""
+
+    source: str
+    directory: Path
+    handle: str
+
+
+class Shelf:
+    """Loads versions of adapters, and drops those that were withdrawn. `clock`: seconds that only grow."""
+
+    def __init__(self, lora: Lora, files: Files, clock: Callable[[], float]) -> None:
+        self._lora = lora
+        self._files = files
+        self._clock = clock
+        self._withdrawn: list[tuple[float, Loaded]] = []
+
+    async def bring(self, source: str) -> Path:
+        """A directory with the adapter, checked; for `load` or `drop`. Raises Fault."""
+        bringing = asyncio.ensure_future(asyncio.to_thread(self._files.bring, source))
+        try:
+            return await asyncio.shield(bringing)
+        except asyncio.CancelledError:
+            bringing.add_done_callback(self._drop_unwanted)  # its thread goes on
+            raise
+        except Fault:
+            raise
+        except Exception:  # noqa: BLE001 - whatever a source does, it breaks only this adapter
+            _log.exception("adapter source %s", source)
+            message = f"adapter source {source} could not be read: the worker's log has the details"
+            raise Fault("SourceUnreachable", message) from None
+
+    async def load(self, name: str, source: str, directory: Path) -> Loaded:
+        """The adapter in `directory`, answering under `name`; raises Fault, and then the directory is gone."""
+        try:
+            return Loaded(source, directory, await self._lora.load(name, directory))
+        except BaseException:
+            self.drop(directory)
+            raise
+
+    def drop(self, directory: Path) -> None:
+        """A directory of `bring` that is not wanted."""
+        self._files.drop(directory)
+
+    def withdraw(self, name: str, loaded: Loaded) -> None:
+        """No further request gets it; its files go later."""
+        self._lora.withdraw(name)
+        self.replaced(loaded)
+
+    def replaced(self, loaded: Loaded) -> None:
+        """Another version has its name; its files go later."""
+        self._withdrawn.append((self._clock(), loaded))
+
+    def is_used(self, loaded: Loaded) -> bool:
+        """Whether a request that runs or waits has it."""
+        return self._lora.is_used(loaded.handle)
+
+    async def sweep(self) -> None:
+        """Drop what was withdrawn long enough ago and no request has any more."""
+        now = self._clock()
+        gone = [each for since, each in self._withdrawn if now - since >= UNUSED_S and not self.is_used(each)]
+        self._withdrawn = [(since, each) for since, each in self._withdrawn if each not in gone]
+        for loaded in gone:
+            await self._lora.forget(loaded.handle)
+            self.drop(loaded.directory)
+
+    def _drop_unwanted(self, bringing: "asyncio.Future[Path]") -> None:
+        if not bringing.cancelled() and bringing.exception() is None:
+            self.drop(bringing.result())
