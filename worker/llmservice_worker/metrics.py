@@ -1,0 +1,106 @@
+"""What a replica tells Prometheus beside vLLM's own figures; names in docs/operations/metrics.md."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from llmservice_worker.access import Access
+
+OTHER: Final = "other"
+"""What a label says for all that would make too many values of it."""
+_MOST_MODELS: Final = 100
+ADAPTER_STATES: Final = ("Loading", "Loaded", "Failed")
+
+_DURATIONS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
+_FIRST_TOKENS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
+
+
+class Metrics:
+    """The replica's figures in `registry`; `paths` are the routes that the replica has, any other counts as `other`."""
+
+    def __init__(self, registry: CollectorRegistry, paths: Collection[str]) -> None:
+        self._paths = frozenset(paths)
+        self._models: set[str] = set()
+        self._requests = Counter(
+            "llmservice_requests",
+            "Requests that have ended, by path, model, class of the status and outcome.",
+            ["path", "model", "status", "outcome"],
+            registry=registry,
+        )
+        self._durations = Histogram(
+            "llmservice_request_duration_seconds",
+            "From a request's arrival at the replica to its end.",
+            ["path"],
+            buckets=_DURATIONS,
+            registry=registry,
+        )
+        self._first_tokens = Histogram(
+            "llmservice_time_to_first_token_seconds",
+            "From a streamed request's arrival at the replica to its first event.",
+            ["path"],
+            buckets=_FIRST_TOKENS,
+            registry=registry,
+        )
+
+    def heard(self, access: Access) -> None:
+        """Count a request that has ended."""
+        path = access.path if access.path in self._paths else OTHER
+        status = "none" if access.status is None else f"{access.status // 100}xx"
+        self._requests.labels(path, self._model(access.model), status, access.outcome).inc()
+        self._durations.labels(path).observe(access.duration_ms / 1000)
+        if access.ttft_ms is not None:
+            self._first_tokens.labels(path).observe(access.ttft_ms / 1000)
+
+    def _model(self, name: str) -> str:
+        if name not in self._models:
+            if len(self._models) >= _MOST_MODELS:
+                return OTHER
+            self._models.add(name)
+        return name
+
+
+class EngineMetrics:
+    """How the engine came up: seconds of each phase of its start, and how often one was started in this pod."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._phases = Gauge(
+            "llmservice_engine_start_seconds",
+            "How long each phase of the engine's start took.",
+            ["phase"],
+            registry=registry,
+        )
+        self._starts = Counter(
+            "llmservice_engine_starts",
+            "Engines started in this pod; every one after the first is a restart.",
+            registry=registry,
+        )
+        self._adapters = Gauge(
+            "llmservice_adapters", "Adapters that the replica knows, by state.", ["state"], registry=registry
+        )
+
+    def started(self, count: int) -> None:
+        """Say that this is engine number `count` of the pod."""
+        self._starts.inc(count)
+
+    def took(self, phase: str, seconds: float) -> None:
+        """Say how long a phase took: `load` (engine and weights) or `warm_up`."""
+        self._phases.labels(phase).set(seconds)
+
+    def watch_adapters(self, told: Callable[[], Sequence[Mapping[str, str]]]) -> None:
+        """Count the adapters by state at each scrape; `told` is what `/state` says of them."""
+
+        def count(state: str) -> int:
+            return sum(adapter["state"] == state for adapter in told())
+
+        for state in ADAPTER_STATES:
+            self._adapters.labels(state).set_function(partial(count, state))
+
+
+def count_start(file: Path) -> int:
+    """Note one more start in `file`, which lives as long as the pod; the count with this one."""
+    with file.open("ab") as starts:
+        starts.write(b".")
+        return starts.tell()
