@@ -6,7 +6,6 @@ only: on the head, building the application takes no time and no memory for them
 """
 
 import asyncio
-import contextlib
 import logging
 import multiprocessing
 import os
@@ -21,21 +20,19 @@ from pydantic import ValidationError
 from ray import serve
 
 from llmservice_worker import engine_log, liveness, sources
-from llmservice_worker.adapter_checks import Base, base_tensors
-from llmservice_worker.adapter_files import AdapterFiles
+from llmservice_worker.adapter_setup import adapters_of, tried_in_time, user_config
 from llmservice_worker.adapters import Adapters
-from llmservice_worker.args import UserConfig, WorkerArgs
+from llmservice_worker.args import WorkerArgs
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
 from llmservice_worker.causes import StartFailed, root_cause
 from llmservice_worker.engine_life import EngineLife
-from llmservice_worker.engine_lora import EngineLora, answer_with_public_names
+from llmservice_worker.engine_lora import answer_with_public_names
 from llmservice_worker.errors import LOST, error_body
 from llmservice_worker.ingress import Ingress
 from llmservice_worker.llm_config import (
     deployment_options,
     engine_environment,
     llm_config,
-    lora_kwargs,
     one_process,
 )
 from llmservice_worker.readiness import warm_up
@@ -45,9 +42,6 @@ from llmservice_worker.side import SidePort
 _log = logging.getLogger("ray.serve")
 
 _WATCH_S: Final = 0.2
-_FIRST_ADAPTERS_S: Final = 60.0
-"""How long a replica that starts waits for its adapters: one whose source does not answer must not keep it away."""
-_ADAPTERS: Final = Path("/cache/adapters")
 _LAST_WORDS_S: Final = 1.0
 """How long streams of a dead engine may send their error event before its client or the replica's process ends."""
 
@@ -87,9 +81,7 @@ class EngineReplica:
             names = {self._args.source: self._args.named_source}
             raise StartFailed(root_cause(error, engine_log.failures(kept), names)) from None
         _log.info("engine started in %.1f s", time.monotonic() - started)
-        self._adapters = _adapters(self._args, lambda: self._server.engine) if self._args.adapters else None
-        if self._adapters is not None:
-            self._told["adapters"] = self._adapters.state
+        self._adapters = self._loadable_adapters() if self._args.adapters else None
 
     async def __serve_build_asgi_app__(self) -> App:
         """vLLM's HTTP app behind our ingress, after real generations through it (called once by Ray Serve)."""
@@ -102,16 +94,22 @@ class EngineReplica:
         self._tasks = [asyncio.create_task(self._watch_engine()), asyncio.create_task(liveness.end_when_stalled())]
         return app
 
-    async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Take UserConfig over as the engine runs; an adapter's fault stands in `/state` and fails nothing here."""
-        config = UserConfig.model_validate(user_config)
-        if self._adapters is None:
+    async def reconfigure(self, value: dict[str, Any]) -> None:
+        """Take over UserConfig, once started and at each change; no fault of an adapter fails it."""
+        config = user_config(value)
+        if config is None or self._adapters is None:
             return
         await self._adapters.take_over(config)
         if not self._is_up:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._adapters.tried(), _FIRST_ADAPTERS_S)
-        self._is_up = True
+            self._is_up = True
+            await tried_in_time(self._adapters)
+
+    def _loadable_adapters(self) -> Adapters:
+        from vllm.lora.request import LoRARequest
+
+        adapters = adapters_of(self._args, lambda: self._server.engine, LoRARequest, os.environ)
+        self._told["adapters"] = adapters.state
+        return adapters
 
     async def check_health(self) -> None:
         """Fails while the engine is away; Ray Serve replaces a replica whose engine does not come back."""
@@ -172,7 +170,8 @@ class EngineReplica:
         self._engine_app = await self._built_app()
         await warm_up(self._engine_app, self._args.model_id)
         if self._adapters is not None:
-            await self._adapters.load_anew()
+            self._adapters.load_anew()
+            await tried_in_time(self._adapters)
 
 
 def _processes(client: Any) -> list[Any]:
@@ -195,21 +194,6 @@ async def _started_server(args: WorkerArgs) -> Any:
     server.engine = _beside_the_loop(server._engine_cls, one_process(args))(config)
     await server.engine.start()
     return server
-
-
-def _adapters(args: WorkerArgs, engine: Callable[[], Any]) -> Adapters:
-    """The adapters of what is the engine now, none of them loaded yet."""
-    from vllm.lora.request import LoRARequest
-
-    from llmservice_worker.adapter_fetch import AdapterFetch
-
-    wanted = lora_kwargs(args)
-    lora = EngineLora(lambda: engine()._oai_models, lambda: engine()._engine_client, LoRARequest)
-    source = Path(args.source)
-    base = Base(wanted["max_lora_rank"], base_tensors(source) if source.is_absolute() else {})
-    files = AdapterFiles(_ADAPTERS, base, AdapterFetch(os.environ), shared=args.engine.pipeline_parallel_size > 1)
-    names = (args.model_id, *args.aliases)
-    return Adapters(names, lora, files, capacity=wanted["max_cpu_loras"], clock=time.monotonic)
 
 
 def _inspect_models_here() -> None:
