@@ -97,15 +97,14 @@ class Adapters:
         self._dynamic.take_over(config.dynamic_adapters)
         await self._shelf.sweep()
 
-    async def load_anew(self) -> None:
-        """The engine is a new one and holds nothing; returns when each adapter of the spec was tried."""
+    def load_anew(self) -> None:
+        """The engine is a new one and holds nothing: each adapter of the spec is loaded as at the start."""
         adapters = [standing.adapter for standing in self._standings.values()]
         for adapter in adapters:
             self._stop(adapter.name)
             self._withdraw(adapter.name)
             self._begin(adapter)
         self._dynamic.withdraw_all()
-        await self.tried()
 
     async def tried(self) -> None:
         """Returns when each adapter of the spec was tried once."""
