@@ -2,11 +2,13 @@
 
 import math
 from typing import Any, Final
+from urllib.parse import quote
 
 from llmservice_worker.application import DEPLOYMENT
 from llmservice_worker.args import WorkerArgs
 
 _FRONTEND: Final = {"disable_fastapi_docs": True}
+_TRACES_PATH: Final = "/v1/traces"
 _LORAS: Final = 4
 _CPU_LORAS: Final = 16
 _LORA_RANK: Final = 16
@@ -35,6 +37,7 @@ def engine_kwargs(args: WorkerArgs) -> dict[str, Any]:
         "quantization": engine.quantization,
         "revision": args.revision,
         "tokenizer_revision": args.revision,
+        "otlp_traces_endpoint": args.tracing_endpoint and f"{args.tracing_endpoint}{_TRACES_PATH}",
     }
     return {
         **_FRONTEND,
@@ -101,12 +104,24 @@ def engine_environment(args: WorkerArgs) -> dict[str, str]:
     insists on a process of its own for the model.
     """
     if args.accelerator is not None:
-        return {}
+        return _tracing(args)
     threads = max(1, math.floor(args.cpus / args.engine.tensor_parallel_size))
     cache = {} if args.kv_cache_gib is None else {"VLLM_CPU_KVCACHE_SPACE": str(args.kv_cache_gib)}
     threading = {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     executor = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} if one_process(args) else {}
-    return {**threading, **executor, "TORCHDYNAMO_DISABLE": "1", **cache}
+    return {**threading, **executor, "TORCHDYNAMO_DISABLE": "1", **cache, **_tracing(args)}
+
+
+def _tracing(args: WorkerArgs) -> dict[str, str]:
+    """OpenTelemetry's own variables. Only what the gateway chose is traced: not probes, not warm-up."""
+    if args.tracing_endpoint is None:
+        return {}
+    return {
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        "OTEL_SERVICE_NAME": "llmservice-engine",
+        "OTEL_RESOURCE_ATTRIBUTES": f"llmservice.model={quote(args.model_id, safe='')}",
+        "OTEL_TRACES_SAMPLER": "parentbased_always_off",
+    }
 
 
 def deployment_options(args: WorkerArgs) -> dict[str, Any]:
@@ -123,4 +138,6 @@ def deployment_options(args: WorkerArgs) -> dict[str, Any]:
         "health_check_period_s": 1,
         "health_check_timeout_s": _RESTART_S / 2,
         "graceful_shutdown_wait_loop_s": 0.5,
+        # access.py says more of a request than Ray Serve's line, and says it once.
+        "logging_config": {"encoding": "JSON", "enable_access_log": False},
     }
