@@ -45,7 +45,7 @@ test-e2e: $(STAMP) ## On a real cluster with a real model; it is taken down agai
 	$(RUN) -m pytest tests/e2e $(PYTEST)
 
 ##@ Before a commit
-.PHONY: lint generate verify
+.PHONY: lint generate golden verify
 lint: $(STAMP) ## ruff, mypy (strict), import-linter
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -55,6 +55,9 @@ lint: $(STAMP) ## ruff, mypy (strict), import-linter
 generate: $(STAMP) ## Write what is derived: CRDs, their copies in the chart, reference docs, manifests/install.yaml
 	@$(RUN) -m hack.generate
 	@$(RUN) -m hack.render
+
+golden: $(STAMP) ## Write the golden cases of the operator anew; review the difference
+	@$(RUN) -m tests.unit.operator.rendering
 
 verify: $(STAMP) ## Fail where something derived is not what its source says
 	@$(RUN) -m hack.generate --check
