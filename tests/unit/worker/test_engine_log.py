@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmservice_worker.engine_log import PLACE, Failure, KeepFailures, described, failures, root_exception
+from llmservice_worker.output import ContainerLog
 
 
 @pytest.fixture
@@ -67,7 +68,8 @@ def test_an_exception_that_hides_its_context_is_its_own_root() -> None:
     assert described(root_exception(error)) == "ValueError: own"
 
 
-def test_vllms_configuration_names_our_handler() -> None:
+def test_vllms_configuration_names_our_handlers() -> None:
     text = resources.files("llmservice_worker").joinpath("engine_log.json").read_text()
     handlers = json.loads(text)["handlers"]
     assert handlers["failures"]["class"] == f"{KeepFailures.__module__}.{KeepFailures.__qualname__}"
+    assert handlers["output"]["class"] == f"{ContainerLog.__module__}.{ContainerLog.__qualname__}"

@@ -1,3 +1,7 @@
+from collections.abc import Callable
+
+import pytest
+
 from llmservice_worker.args import Engine, EngineExtra, WorkerArgs
 from llmservice_worker.llm_config import bundles, deployment_options, engine_environment, engine_kwargs, llm_config
 
@@ -82,3 +86,23 @@ def test_a_pipeline_takes_a_bundle_for_each_accelerator_of_all_its_nodes() -> No
     kwargs = engine_kwargs(args)
     assert (kwargs["tensor_parallel_size"], kwargs["pipeline_parallel_size"]) == (8, 2)
     assert kwargs["distributed_executor_backend"] == "ray"
+
+
+@pytest.mark.parametrize("place", [cpu, gpu])
+def test_traces_are_off_unless_an_endpoint_is_named(place: Callable[..., WorkerArgs]) -> None:
+    args = place() if place is cpu else place(1)
+    assert "otlp_traces_endpoint" not in engine_kwargs(args)
+    assert not [name for name in engine_environment(args) if name.startswith("OTEL_")]
+
+
+def test_an_endpoint_gets_the_spans_of_requests_that_the_gateway_traces() -> None:
+    args = gpu(1).model_copy(update={"tracing_endpoint": "http://otel:4318", "model_id": "org/smol"})
+    assert engine_kwargs(args)["otlp_traces_endpoint"] == "http://otel:4318/v1/traces"
+    environment = engine_environment(args)
+    assert environment["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] == "http/protobuf"
+    assert environment["OTEL_TRACES_SAMPLER"] == "parentbased_always_off"
+    assert environment["OTEL_RESOURCE_ATTRIBUTES"] == "llmservice.model=org%2Fsmol"
+
+
+def test_ray_serve_writes_no_access_log_of_its_own() -> None:
+    assert deployment_options(cpu())["logging_config"] == {"encoding": "JSON", "enable_access_log": False}
