@@ -65,7 +65,10 @@ class Metrics:
 class EngineMetrics:
     """How the engine came up: seconds of each phase of its start, and how often one was started in this pod."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, starts: Path) -> None:
+        """`starts` is a file that lives as long as the pod, since a replica's process may be one of several in it."""
+        self._file = starts
+        self._known = 0
         self._phases = Gauge(
             "llmservice_engine_start_seconds",
             "How long each phase of the engine's start took.",
@@ -81,9 +84,13 @@ class EngineMetrics:
             "llmservice_adapters", "Adapters that the replica knows, by state.", ["state"], registry=registry
         )
 
-    def started(self, count: int) -> None:
-        """Say that this is engine number `count` of the pod."""
-        self._starts.inc(count)
+    def starts(self) -> None:
+        """Say that an engine is being started."""
+        with self._file.open("ab") as file:
+            file.write(b".")
+            count = file.tell()
+        self._starts.inc(count - self._known)
+        self._known = count
 
     def took(self, phase: str, seconds: float) -> None:
         """Say how long a phase took: `load` (engine and weights) or `warm_up`."""
@@ -97,10 +104,3 @@ class EngineMetrics:
 
         for state in ADAPTER_STATES:
             self._adapters.labels(state).set_function(partial(count, state))
-
-
-def count_start(file: Path) -> int:
-    """Note one more start in `file`, which lives as long as the pod; the count with this one."""
-    with file.open("ab") as starts:
-        starts.write(b".")
-        return starts.tell()

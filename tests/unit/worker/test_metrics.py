@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from llmservice_worker.access import Access
-from llmservice_worker.metrics import EngineMetrics, Metrics, count_start
+from llmservice_worker.metrics import EngineMetrics, Metrics
 
 ACCESS = Access(
     request_id="r", key_id="k", route="ns/smol", method="POST", path="/v1/completions", model="smol", status=200,
@@ -56,20 +56,26 @@ def test_model_names_beyond_a_hundred_are_one() -> None:
     assert values["other"] == 50
 
 
-def test_how_the_engine_came_up(tmp_path: Path) -> None:
+def test_starts_are_counted_over_all_processes_of_the_pod(tmp_path: Path) -> None:
+    first, second = CollectorRegistry(), CollectorRegistry()
+    EngineMetrics(first, tmp_path / "starts").starts()
+    engine = EngineMetrics(second, tmp_path / "starts")
+    engine.starts()
+    engine.starts()
+    assert first.get_sample_value("llmservice_engine_starts_total") == 1
+    assert second.get_sample_value("llmservice_engine_starts_total") == 3
+
+
+def test_how_long_the_engine_took(tmp_path: Path) -> None:
     registry = CollectorRegistry()
-    engine = EngineMetrics(registry)
-    assert [count_start(tmp_path / "starts") for _ in range(3)] == [1, 2, 3]
-    engine.started(3)
-    engine.took("load", 21.5)
-    assert registry.get_sample_value("llmservice_engine_starts_total") == 3
+    EngineMetrics(registry, tmp_path / "starts").took("load", 21.5)
     assert registry.get_sample_value("llmservice_engine_start_seconds", {"phase": "load"}) == 21.5
 
 
-def test_adapters_are_counted_at_each_scrape() -> None:
+def test_adapters_are_counted_at_each_scrape(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     states = [{"name": "a", "state": "Loading"}, {"name": "b", "state": "Loaded"}]
-    EngineMetrics(registry).watch_adapters(lambda: states)
+    EngineMetrics(registry, tmp_path / "starts").watch_adapters(lambda: states)
     states[0] = {"name": "a", "state": "Loaded"}
     found = {
         state: registry.get_sample_value("llmservice_adapters", {"state": state})
