@@ -43,7 +43,7 @@ def rendered(case: str) -> str:
 class _Plain(yaml.SafeDumper):
     """YAML in which what is said twice is written twice."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, _: object) -> bool:
         """Always."""
         return True
 
