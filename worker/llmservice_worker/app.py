@@ -19,7 +19,8 @@ from prometheus_client import REGISTRY
 from pydantic import ValidationError
 from ray import serve
 
-from llmservice_worker import engine_log, liveness, sources
+from llmservice_worker import engine_log, liveness, output, sources
+from llmservice_worker.access import AccessLog, lines
 from llmservice_worker.adapter_setup import adapters_of, tried_in_time, user_config
 from llmservice_worker.adapters import Adapters
 from llmservice_worker.args import WorkerArgs
@@ -28,20 +29,22 @@ from llmservice_worker.causes import StartFailed, root_cause
 from llmservice_worker.engine_life import EngineLife
 from llmservice_worker.engine_lora import answer_with_public_names
 from llmservice_worker.errors import LOST, error_body
-from llmservice_worker.ingress import Ingress
+from llmservice_worker.ingress import ROUTES, Ingress
 from llmservice_worker.llm_config import (
     deployment_options,
     engine_environment,
     llm_config,
     one_process,
 )
+from llmservice_worker.metrics import EngineMetrics, Metrics
 from llmservice_worker.readiness import warm_up
 from llmservice_worker.shaping import ErrorShaping
 from llmservice_worker.side import SidePort
 
-_log = logging.getLogger("ray.serve")
+_log = logging.getLogger(__name__)
 
 _WATCH_S: Final = 0.2
+_STARTS: Final = Path("/tmp/llmservice-engine-starts")
 _LAST_WORDS_S: Final = 1.0
 """How long streams of a dead engine may send their error event before its client or the replica's process ends."""
 
@@ -53,7 +56,7 @@ def build(args: dict[str, Any]) -> serve.Application:
     except ValidationError as error:
         first = error.errors()[0]
         raise StartFailed(f"worker argument {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    wrong = sources.problem(worker.source, worker.named_source)
+    wrong = sources.problem(worker.source, worker.named_source, worker.pickled_weights) if worker.is_mounted else None
     if wrong is not None:
         raise StartFailed(wrong)
     deployment = serve.deployment(serve.ingress()(EngineReplica)).options(**deployment_options(worker))
@@ -71,6 +74,8 @@ class EngineReplica:
         self._told: dict[str, Callable[[], Any]] = {"engine": self._life.report}
         self._side = SidePort(self._told, REGISTRY)
         await self._side.start()
+        self._figures = EngineMetrics(REGISTRY, _STARTS)
+        self._figures.starts()
         kept = Path(tempfile.mkdtemp(prefix="llmservice-")) / "engine.jsonl"
         os.environ.update({engine_log.PLACE: str(kept), **engine_environment(self._args)})
         started = time.monotonic()
@@ -80,6 +85,7 @@ class EngineReplica:
             _log.exception("the engine did not start")
             names = {self._args.source: self._args.named_source}
             raise StartFailed(root_cause(error, engine_log.failures(kept), names)) from None
+        self._figures.took("load", time.monotonic() - started)
         _log.info("engine started in %.1f s", time.monotonic() - started)
         self._adapters = self._loadable_adapters() if self._args.adapters else None
 
@@ -90,9 +96,10 @@ class EngineReplica:
         self._engine_app: App = await self._built_app()
         app = ErrorShaping(Ingress(self._ask_engine, names, int(time.time()), length), unavailable=self._is_away)
         took = await warm_up(app, self._args.model_id)
+        self._figures.took("warm_up", sum(took))
         _log.info("engine warm: first requests took %s s", ", ".join(f"{seconds:.1f}" for seconds in took))
         self._tasks = [asyncio.create_task(self._watch_engine()), asyncio.create_task(liveness.end_when_stalled())]
-        return app
+        return AccessLog(app, [lines(output.opened()), Metrics(REGISTRY, ROUTES).heard], time.monotonic)
 
     async def reconfigure(self, value: dict[str, Any]) -> None:
         """Take over UserConfig, once started and at each change; no fault of an adapter fails it."""
@@ -109,6 +116,7 @@ class EngineReplica:
 
         adapters = adapters_of(self._args, lambda: self._server.engine, LoRARequest, os.environ)
         self._told["adapters"] = adapters.state
+        self._figures.watch_adapters(adapters.state)
         return adapters
 
     async def check_health(self) -> None:
@@ -166,6 +174,7 @@ class EngineReplica:
             process.kill()
         await asyncio.sleep(_LAST_WORDS_S)
         await asyncio.to_thread(old.shutdown, 0)
+        self._figures.starts()
         self._server = await _started_server(self._args)
         self._engine_app = await self._built_app()
         await warm_up(self._engine_app, self._args.model_id)
