@@ -13,7 +13,7 @@ from llmservice_worker.tasks.requests import Classify
 from llmservice_worker.tasks.templates import render
 
 _TASK: Final = "classify"
-_ANSWER: Final = 'The category of this text is "{}".'
+_ANSWER: Final = 'The category of this text is "{}"'
 
 Tokens = list[int]
 
