@@ -3,7 +3,7 @@ import json
 
 from llmservice_worker import autoscaling
 from llmservice_worker.application import DEPLOYMENT, IMPORT_PATH, POLICY, application, autoscaling_config
-from llmservice_worker.args import LiveArgs, Scaling, WorkerArgs
+from llmservice_worker.args import Adapter, LiveArgs, Scaling, UserConfig, WorkerArgs
 
 WORKER = WorkerArgs(model_id="org/m", source="/models/c/m", aliases=("a",))
 
@@ -14,6 +14,14 @@ def test_what_restarts_an_engine_is_apart_from_what_does_not() -> None:
     assert few["args"] == many["args"] == {"model_id": "org/m", "aliases": ["a"], "source": "/models/c/m"}
     assert few["deployments"] != many["deployments"]
     assert {**few, "deployments": 0} == {**many, "deployments": 0}
+
+
+def test_adapters_and_templates_are_taken_over_without_a_restart() -> None:
+    config = UserConfig(adapters=(Adapter(name="a", source="pvc://c/a"),), dynamic_adapters="pvc://c/all")
+    few, many = application("llm", WORKER, LiveArgs()), application("llm", WORKER, LiveArgs(user_config=config))
+    assert few["args"] == many["args"]
+    assert few["deployments"][0]["user_config"] == {}
+    assert UserConfig.model_validate(many["deployments"][0]["user_config"]) == config
 
 
 def test_it_is_json_and_the_same_each_time() -> None:

@@ -106,3 +106,19 @@ def test_an_endpoint_gets_the_spans_of_requests_that_the_gateway_traces() -> Non
 
 def test_ray_serve_writes_no_access_log_of_its_own() -> None:
     assert deployment_options(cpu())["logging_config"] == {"encoding": "JSON", "enable_access_log": False}
+
+
+@pytest.mark.parametrize(
+    ("extra", "wanted"),
+    [
+        ({}, {"max_loras": 4, "max_cpu_loras": 16, "max_lora_rank": 16}),
+        ({"max_loras": 2, "max_lora_rank": 64}, {"max_loras": 2, "max_cpu_loras": 16, "max_lora_rank": 64}),
+        ({"max_loras": 32}, {"max_loras": 32, "max_cpu_loras": 32, "max_lora_rank": 16}),
+        ({"max_cpu_loras": 2}, {"max_loras": 2, "max_cpu_loras": 2, "max_lora_rank": 16}),
+    ],
+)
+def test_an_engine_for_adapters_has_room_for_a_few(extra: dict[str, int], wanted: dict[str, int]) -> None:
+    engine = Engine(extra=EngineExtra.model_validate(extra))
+    found = engine_kwargs(WorkerArgs(model_id="m", source="/models/m", adapters=True, engine=engine))
+    assert {**found, **wanted, "enable_lora": True} == found
+    assert "enable_lora" not in engine_kwargs(WorkerArgs(model_id="m", source="/models/m", engine=engine))
