@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from llmservice_api.base import INT32_MAX, ApiModel
+from llmservice_api.base import INT32_MAX, ApiModel, rules
 from llmservice_worker.args import EngineExtra
 
 Count = Annotated[int, Field(ge=1, le=INT32_MAX)]
@@ -15,6 +15,15 @@ class EngineArgs(ApiModel, EngineExtra):
 
     Which there are is decided where they are used, in the worker's arguments.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.maxLoras) || !has(self.maxCpuLoras) || self.maxLoras <= self.maxCpuLoras",
+                "maxLoras is over maxCpuLoras: an adapter in a batch is in memory too",
+            )
+        )
+    )
 
 
 class Engine(ApiModel):

@@ -1,6 +1,6 @@
 """LLMService: a model, and how it is served. The shortest names a model source and nothing else."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -17,6 +17,11 @@ _SOURCE = (
 )
 
 Source = Annotated[str, Field(pattern=_SOURCE, min_length=6, max_length=1024)]
+_NO_PARENT: Final = (
+    "!self.contains('/../') && !self.endsWith('/..')",
+    "must not contain '..': name the directory itself",
+)
+
 Replicas = Annotated[int, Field(ge=0, le=1000)]
 
 
@@ -25,9 +30,7 @@ class ModelSpec(ApiModel):
 
     source: Source = Field(
         description="Where the weights are: hf://org/name, pvc://claim/path, s3://, gs://, http(s)://.",
-        json_schema_extra=rules(
-            ("!self.contains('/../') && !self.endsWith('/..')", "must not contain '..': name the directory itself")
-        ),
+        json_schema_extra=rules(_NO_PARENT),
     )
     revision: str | None = Field(
         default=None,
@@ -163,7 +166,13 @@ class Adapter(ApiModel):
     """A LoRA adapter, served under a name of its own."""
 
     name: ModelName = Field(description="Name in the API.")
-    source: Source = Field(description="Where the adapter is.")
+    source: Source = Field(
+        description="Where the adapter is: pvc://claim/path, hf://org/name, s3://, gs://.",
+        json_schema_extra=rules(
+            _NO_PARENT,
+            ("!self.startsWith('http')", "adapters come from pvc://, hf://, s3:// or gs://: unpack the archive there"),
+        ),
+    )
 
 
 class DynamicAdapters(ApiModel):
@@ -243,6 +252,16 @@ class LLMService(ApiModel):
             ),
             (
                 "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            (
+                "!has(self.spec.adapters) || !self.spec.adapters.exists(a, a.name == "
+                "(has(self.spec.model.name) ? self.spec.model.name : self.metadata.name))",
+                "an adapter bears the model's name: give it another",
+            ),
+            (
+                "!has(self.spec.adapters) || !has(self.spec.model.aliases) || "
+                "!self.spec.adapters.exists(a, a.name in self.spec.model.aliases)",
+                "an adapter bears an alias of the model: give it another name",
+            ),
                 "metadata.name must begin with a letter and hold a-z, 0-9 and - only, since a Service bears it",
             ),
         ),

@@ -11,6 +11,7 @@ class ConditionType(StrEnum):
     MODEL_READY = "ModelReady"
     ENGINE_READY = "EngineReady"
     ROUTE_READY = "RouteReady"
+    ADAPTERS_READY = "AdaptersReady"
     SCALING = "Scaling"
     PROGRESSING = "Progressing"
     READY = "Ready"
@@ -67,6 +68,9 @@ class Reason(StrEnum):
     ROUTE_PENDING = "RoutePending"
     ROUTE_MOVING = "RouteMoving"
     INGRESS_CLASS_MISSING = "IngressClassMissing"
+    # AdaptersReady
+    ADAPTERS_LOADED = "AdaptersLoaded"
+    ADAPTER_FAILED = "AdapterFailed"
     # Scaling
     AS_DESIRED = "AsDesired"
     CHANGING = "Changing"
