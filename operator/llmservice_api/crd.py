@@ -117,6 +117,8 @@ def structural(schema: Json, definitions: Json) -> Json:
     kept = {key: value for key, value in schema.items() if key not in {"title", "$defs", "examples"}}
     if kept.get("default", ...) is None:
         del kept["default"]
+    if "propertyNames" in kept:
+        kept["properties"] = _of_named_keys(kept.pop("propertyNames")["enum"], kept["additionalProperties"])
     if "properties" in kept:
         kept.pop("additionalProperties", None)
         kept["properties"] = {name: structural(part, definitions) for name, part in kept["properties"].items()}
@@ -129,6 +131,11 @@ def structural(schema: Json, definitions: Json) -> Json:
     if kept.get("type") == "integer" and "enum" not in kept:
         kept["format"] = "int64" if kept.get("maximum", 2**31) >= 2**31 else "int32"
     return kept
+
+
+def _of_named_keys(names: list[str], part: Json) -> Json:
+    """A map with keys from a list, which Kubernetes cannot say, as an object with a property for each."""
+    return {name: part | {"description": f"Of {name}s."} for name in names}
 
 
 def _inlined(schema: Json, definitions: Json) -> Json:

@@ -8,6 +8,7 @@ from llmservice_api.base import DNS_SUBDOMAIN, ApiModel, Duration, ModelName, Ob
 from llmservice_api.engine import Engine
 from llmservice_api.llmservice_status import LLMServiceStatus
 from llmservice_api.names import NAME_MAX
+from llmservice_api.task_templates import TaskTemplates
 
 _SOURCE = (
     r"^(hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -16,12 +17,12 @@ _SOURCE = (
     r"|https?://[A-Za-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._~%/-]+)$"
 )
 
-Source = Annotated[str, Field(pattern=_SOURCE, min_length=6, max_length=1024)]
 _NO_PARENT: Final = (
     "!self.contains('/../') && !self.endsWith('/..')",
     "must not contain '..': name the directory itself",
 )
 
+Source = Annotated[str, Field(pattern=_SOURCE, min_length=6, max_length=1024)]
 Replicas = Annotated[int, Field(ge=0, le=1000)]
 
 
@@ -178,19 +179,16 @@ class Adapter(ApiModel):
 class DynamicAdapters(ApiModel):
     """Adapters that nobody names in the spec: `<model>:<name>` is loaded from `<source>/<name>` at its first use."""
 
-    source: Source = Field(description="Folder of the adapters.")
-
-
-class TaskTemplates(ApiModel):
-    """Prompts of /v1/tasks/…, in place of ours. Fields of the request stand in braces, such as {text}."""
-
-    classify: str | None = Field(default=None, max_length=8192, description="Of /v1/tasks/classify: {text}, {labels}.")
-    summarize: str | None = Field(default=None, max_length=8192, description="Of /v1/tasks/summarize: {text}, {words}.")
-    translate: str | None = Field(
-        default=None, max_length=8192, description="Of /v1/tasks/translate: {text}, {source}, {target}."
+    source: Source = Field(
+        description="Folder of the adapters: pvc://claim/path, s3://, gs://.",
+        json_schema_extra=rules(
+            _NO_PARENT,
+            (
+                "self.startsWith('pvc://') || self.startsWith('s3://') || self.startsWith('gs://')",
+                "a folder of adapters is on pvc://, s3:// or gs://",
+            ),
+        ),
     )
-    answer: str | None = Field(default=None, max_length=8192, description="Of /v1/tasks/answer: {question}, {context}.")
-    code: str | None = Field(default=None, max_length=8192, description="Of /v1/tasks/code: {instruction}, {language}.")
 
 
 class Rollout(ApiModel):
@@ -252,6 +250,8 @@ class LLMService(ApiModel):
             ),
             (
                 "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+                "metadata.name must begin with a letter and hold a-z, 0-9 and - only, since a Service bears it",
+            ),
             (
                 "!has(self.spec.adapters) || !self.spec.adapters.exists(a, a.name == "
                 "(has(self.spec.model.name) ? self.spec.model.name : self.metadata.name))",
@@ -261,8 +261,6 @@ class LLMService(ApiModel):
                 "!has(self.spec.adapters) || !has(self.spec.model.aliases) || "
                 "!self.spec.adapters.exists(a, a.name in self.spec.model.aliases)",
                 "an adapter bears an alias of the model: give it another name",
-            ),
-                "metadata.name must begin with a letter and hold a-z, 0-9 and - only, since a Service bears it",
             ),
         ),
     )

@@ -36,6 +36,11 @@ def scaling(**fields: Any) -> Json:
     return service(scaling=fields)
 
 
+def templates(**fields: str) -> Json:
+    """The same with spec.taskTemplates."""
+    return service(taskTemplates=fields)
+
+
 def source(text: str) -> Json:
     """The same with another source."""
     return {"model": {"source": text}}
@@ -52,6 +57,7 @@ GOOD: dict[str, Json] = {
     "own host": service(endpoint={"host": "llm.example.com"}),
     "durations": service(rollout={"drain": "1h30m5s"}),
     "a model's name with a slash": service(model=SOURCE | {"name": "qwen/qwen3:8b"}),
+    "a task template": templates(summarize='As {"sum": "…"} in {words} words: {text}'),
     "a pinned revision": service(model=SOURCE | {"revision": "main"}),
 }
 
@@ -70,6 +76,14 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "max 0 with min 1": (scaling(minReplicas=1, maxReplicas=0), "spec.scaling.maxReplicas"),
     "min over max": (scaling(minReplicas=3, maxReplicas=2), "lower it or raise maxReplicas"),
     "both replicas and scaling": (service(replicas=1, scaling={}), "replicas and scaling exclude each other"),
+    "a template without its text": (templates(translate="To {target}"), "the template of translate must hold {text}"),
+    "a template of unknown fields": (
+        templates(answer="{question} {text}"),
+        "the template of answer names an unknown field: it has {question}, {context}",
+    ),
+    "a template of no task": (templates(paint="{text}"), 'unknown field "spec.taskTemplates.paint"'),
+    "an endless template": (templates(code="{instruction}" * 1000), "spec.taskTemplates.code"),
+    "a limit of no medium": (engine(args={"limitMmPerPrompt": {"smell": 1}}), "limitMmPerPrompt.smell"),
     "typo": (service(replica=1), 'unknown field "spec.replica"'),
     "queue depth 0": (scaling(targetQueueDepth=0), "spec.scaling.targetQueueDepth"),
     "queue depth -1": (scaling(targetQueueDepth=-1), "spec.scaling.targetQueueDepth"),

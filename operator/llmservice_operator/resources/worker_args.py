@@ -7,7 +7,7 @@ from llmservice_api.base import amount, seconds
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.names import MODELS_ROOT
-from llmservice_worker.args import Engine, EngineExtra, LiveArgs, Scaling, Task, WorkerArgs
+from llmservice_worker.args import Engine, EngineExtra, LiveArgs, Scaling, Task, UserConfig, WorkerArgs
 
 _GIB: Final = 2**30
 _LONGEST_DRAIN_S: Final = 7 * 86400
@@ -76,6 +76,7 @@ def live_args(spec: LLMServiceSpec) -> LiveArgs:
     """What a running engine takes over."""
     return LiveArgs(
         scaling=_scaling(spec),
+        user_config=UserConfig(templates=spec.task_templates.to_wire()),
         max_queued_requests=max(spec.hold.max_requests, 1),
         drain_s=min(seconds(spec.rollout.drain), _LONGEST_DRAIN_S),
     )

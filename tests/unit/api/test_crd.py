@@ -12,7 +12,7 @@ from llmservice_api.reference import markdown
 
 Json = dict[str, Any]
 FORBIDDEN = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "const", "prefixItems", "title", "examples"}
-FORBIDDEN |= {"exclusiveMinimum", "exclusiveMaximum"}
+FORBIDDEN |= {"exclusiveMinimum", "exclusiveMaximum", "propertyNames"}
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
 
