@@ -16,6 +16,7 @@ TEMPORARY: Final = frozenset(
     {
         Reason.STARTING,
         Reason.LOADING,
+        Reason.DOWNLOADING,
         Reason.ROUTE_PENDING,
         Reason.UNSCHEDULABLE,
         Reason.CHANGING,

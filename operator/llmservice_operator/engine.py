@@ -1,16 +1,18 @@
 """What a revision's engine is doing, as its RayService, its pods and the API server tell: pure.
 
 Ordered from the outermost cause inward, so that the first that speaks is the one to mend:
-refused writes → refused pods → pods that cannot run → the engine's own failure → still starting → up.
+refused writes → refused pods → the engine's own failure → a model that cannot be fetched → pods that cannot run →
+still fetching → still starting → up.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from llmservice_api.names import LABEL_REPLICA_PODS, LABEL_REVISION, SERVE_APPLICATION
 from llmservice_api.reasons import Reason
+from llmservice_operator.fetching import FAILURES, Fetch, fetch_of, is_under_way
 from llmservice_operator.observed import Refused
 
 Json = dict[str, Any]
@@ -36,20 +38,46 @@ class EngineState:
     reason: Reason
     message: str
     model_unreadable: bool = False
+    fetch: Fetch | None = None
 
     @property
     def failed(self) -> bool:
         """Whether waiting alone will not mend it."""
-        return not self.up and self.reason is not Reason.STARTING
+        return not self.up and self.reason not in (Reason.STARTING, Reason.DOWNLOADING)
+
+    @property
+    def is_fetching(self) -> bool:
+        """Whether a pod fetches the model now: how far it is changes with time alone."""
+        return not self.up and self.fetch is not None and self.fetch.is_running
+
+    @property
+    def has_no_model(self) -> bool:
+        """Whether fetching the model is what is under way, or has failed."""
+        return not self.up and (self.reason is Reason.DOWNLOADING or self.reason in FAILURES)
 
 
 def engine_state(
-    ray_service: Json | None, clusters: Sequence[Json], pods: Sequence[Json], refused: Refused | None
+    ray_service: Json | None,
+    clusters: Sequence[Json],
+    pods: Sequence[Json],
+    refused: Refused | None,
+    download: Json | None = None,
 ) -> EngineState:
     """The state of one revision, with the RayClusters that KubeRay made for it.
 
-    `refused`: what the API server said where it would not take the RayService.
+    `refused`: what the API server said where it would not take the RayService. `download`: what a pod that fetches the
+    model said of it.
     """
+    return replace(_state(ray_service, clusters, pods, refused, download), fetch=fetch_of(pods))
+
+
+def _state(
+    ray_service: Json | None,
+    clusters: Sequence[Json],
+    pods: Sequence[Json],
+    refused: Refused | None,
+    download: Json | None,
+) -> EngineState:
     if refused is not None:
         return _refused_write(refused)
     if ray_service is None:
@@ -60,7 +88,9 @@ def engine_state(
     return (
         _refused_pods(clusters)
         or _failed_application(status)
+        or _failed_fetch(pods, download)
         or next((state for pod in pods if (state := _failed_pod(pod)) is not None), None)
+        or _running_fetch(pods)
         or EngineState(False, Reason.STARTING, _progress(status, pods))
     )
 
@@ -145,6 +175,20 @@ def _failed_application(status: Json) -> EngineState | None:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""
+
+
+def _failed_fetch(pods: Sequence[Json], download: Json | None) -> EngineState | None:
+    fetch = fetch_of(pods)
+    if fetch is None or fetch.failure is None or (fetch.is_running and is_under_way(download)):
+        return None
+    return EngineState(False, fetch.failure.reason, fetch.failure.message)
+
+
+def _running_fetch(pods: Sequence[Json]) -> EngineState | None:
+    fetch = fetch_of(pods)
+    if fetch is None or not fetch.is_running:
+        return None
+    return EngineState(False, Reason.DOWNLOADING, "the model is being downloaded: status.progress says how far")
 
 
 def _failed_pod(pod: Json) -> EngineState | None:

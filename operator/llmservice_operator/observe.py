@@ -68,10 +68,12 @@ def ingresses_of(store: Store, install: Install, namespace: str, name: str) -> l
 
 
 async def _missing_claim(store: Store, reader: Reader, namespace: str, spec: LLMServiceSpec) -> str | None:
-    claim = claim_of(spec.model.source)
-    if claim is None or store.get(Ref("persistentvolumeclaims", namespace, claim)) is not None:
-        return None
-    return claim if await reader.get("persistentvolumeclaims", namespace, claim) is None else None
+    for claim in (claim_of(spec.model.source), spec.model.cache_claim):
+        if claim is None or store.get(Ref("persistentvolumeclaims", namespace, claim)) is not None:
+            continue
+        if await reader.get("persistentvolumeclaims", namespace, claim) is None:
+            return claim
+    return None
 
 
 def _is_default(ingress_class: Json) -> bool:

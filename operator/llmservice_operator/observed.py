@@ -85,6 +85,7 @@ class Observed:
     host_owner: str | None = None
     engine_probe: Probe | None = None
     route_probe: Probe | None = None
+    download: Json | None = None
     refused: Mapping[Ref, Refused] = field(default_factory=dict)
 
     @property

@@ -25,9 +25,10 @@ from llmservice_operator.store import Ref, ref_of
 
 Json = dict[str, Any]
 
+_ASKED_DOWNLOADS: Final = 4
+"""Pods that are asked how far they are; with a shared volume one downloads and the others wait."""
 _HURT_PATIENCE_S: Final = 5
 """How long a revision that has lost an engine may take to show that another one answers."""
-SUPPORTED_SOURCES: Final = ("hf://", "pvc://")
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,6 @@ class Plan:
 
 
 Check = Callable[[Observed], Finding | None]
-
-
-def source_is_not_supported(observed: Observed) -> Finding | None:
-    """The source's scheme is in the API, but this version cannot load from it."""
-    source = observed.spec.model.source
-    if source.startswith(SUPPORTED_SOURCES):
-        return None
-    scheme = source.split("://", 1)[0]
-    message = f"spec.model.source: {scheme}:// cannot be loaded by this version; use hf:// or pvc://"
-    return false(ConditionType.ACCEPTED, Reason.NOT_SUPPORTED, message)
 
 
 def adapters_are_not_supported(observed: Observed) -> Finding | None:
@@ -100,7 +91,6 @@ def child_is_refused(observed: Observed) -> Finding | None:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
-    source_is_not_supported,
     adapters_are_not_supported,
     host_is_reserved,
     host_is_taken,
@@ -153,6 +143,7 @@ def _engines(observed: Observed, wanted: str | None = None) -> dict[str, EngineS
             of_revision(name, observed.clusters),
             of_revision(name, observed.pods),
             observed.refused.get(Ref("rayservices", observed.namespace, name)),
+            observed.download if name == wanted else None,
         )
         for name in sorted(names)
     }
@@ -266,6 +257,7 @@ class ProbeTargets:
     question: Question
     engine_address: str | None = None
     through_gateway: bool = False
+    downloads: tuple[str, ...] = ()
 
 
 def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
@@ -280,7 +272,9 @@ def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
     ask_engine = hurt or (up and not is_verified(observed, plan.wanted))
     routable = plan.rollout.active is not None and bool(observed.status.get("address"))
     ask_route = routable and not is_routed(observed, plan)
-    return ProbeTargets(question, address(observed, plan.wanted) if ask_engine else None, ask_route)
+    fetch = plan.engines[plan.wanted].fetch if not up else None
+    downloads = fetch.addresses[:_ASKED_DOWNLOADS] if fetch else ()
+    return ProbeTargets(question, address(observed, plan.wanted) if ask_engine else None, ask_route, downloads)
 
 
 def _route_is_proved(observed: Observed) -> bool:

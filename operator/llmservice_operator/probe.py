@@ -35,6 +35,15 @@ class HttpProber:
         """
         return await self._ask(f"{self._gateway_url}/{namespace}/{name}/v1", question, address)
 
+    async def progress(self, address: str) -> dict[str, Any] | None:
+        """What a pod that fetches its model says at `<ip>:<port>`; None where it says nothing (yet, or any more)."""
+        timeout = aiohttp.ClientTimeout(total=_CONNECT_S)
+        try:
+            async with self._session.get(f"http://{address}/progress", timeout=timeout) as response:
+                return _object(await response.content.read(_ANSWER_MAX)) if response.status == 200 else None
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            return None
+
     async def _ask(self, base: str, question: Question, address: str | None = None) -> Probe:
         if self._turn.locked():
             return Probe(error="other services are probed first", reached=False)

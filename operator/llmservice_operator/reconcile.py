@@ -1,5 +1,6 @@
 """One LLMService, once: observe, plan, execute, report. The same way for every event and every relist."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.cluster import ApiError, Cluster
 from llmservice_operator.conditions import Finding, false, merge, news
 from llmservice_operator.execute import execute, record
+from llmservice_operator.fetching import told
 from llmservice_operator.observe import ingresses_of, observe
 from llmservice_operator.observed import Install, Observed, Probe, Question
 from llmservice_operator.plan import Plan, decide, has_died, probe_targets
@@ -24,6 +26,7 @@ _PROBE_AGAIN: Final = 1.0
 _FAILED_PROBE_AGAIN: Final = 10.0
 _REFUSED_AGAIN: Final = 30.0
 _DIED_AGAIN: Final = 10.0
+_DOWNLOADING_AGAIN: Final = 2.5
 
 
 class Prober(Protocol):
@@ -34,6 +37,9 @@ class Prober(Protocol):
 
     async def route(self, namespace: str, name: str, question: Question, address: str) -> Probe:
         """Through the gateway, which must have asked the revision at `address`."""
+
+    async def progress(self, address: str) -> Json | None:
+        """Of a download, by the pod at `<ip>:<port>`; None where it does not answer."""
 
 
 @dataclass
@@ -80,6 +86,9 @@ class Reconciler:
             address = observed.status["address"]
             probe = await self.prober.route(observed.namespace, observed.name, question, address)
             observed = replace(observed, route_probe=probe)
+        if targets.downloads:
+            answers = await asyncio.gather(*(self.prober.progress(address) for address in targets.downloads))
+            observed = replace(observed, download=told([answer for answer in answers if answer is not None]))
         return observed
 
     async def _report(self, observed: Observed, plan: Plan) -> None:
@@ -130,6 +139,8 @@ def again_after(observed: Observed, plan: Plan) -> float | None:
         probes = [probe for probe in (observed.engine_probe, observed.route_probe) if probe is not None]
         slow = any(probe.reached and not probe.answered for probe in probes)
         waits.append(timedelta(seconds=_FAILED_PROBE_AGAIN if slow else _PROBE_AGAIN))
+    if plan.wanted is not None and plan.engines[plan.wanted].is_fetching:
+        waits.append(timedelta(seconds=_DOWNLOADING_AGAIN))
     if has_died(observed, plan):
         waits.append(timedelta(seconds=_DIED_AGAIN))
     return min(waits).total_seconds() if waits else None

@@ -6,9 +6,10 @@ from llmservice_api.names import LABEL_REVISION, LABEL_SERVICE
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.conditions import Finding, false, merge, true
 from llmservice_operator.engine import EngineState, of_revision, ready_replicas
+from llmservice_operator.fetching import FAILURES, worth_telling
 from llmservice_operator.observed import Observed, rfc3339
 from llmservice_operator.plan import Plan, active_address, address, has_died, is_routed, is_verified
-from llmservice_operator.resources.worker_args import bounds, claim_of
+from llmservice_operator.resources.worker_args import bounds
 
 Json = dict[str, Any]
 
@@ -33,17 +34,44 @@ def status(observed: Observed, plan: Plan) -> Json:
         "url": _url(observed, plan),
         "host": observed.spec.endpoint.host if observed.spec.endpoint and plan.accepted.holds else None,
         "address": address(observed, active) if active else None,
-        "model": {"name": observed.spec.model.name or observed.name},
+        "model": _model_status(observed, plan),
         "desiredReplicas": min(max(replicas, least), most) if least else replicas,
         "replicas": replicas,
         "selector": ",".join(_selector(observed.name, serving)),
         "revision": _revision(plan),
+        "progress": _progress(observed, plan),
         "placement": _placement(plan),
         "conditions": merge(
             findings(observed, plan), observed.status.get("conditions", []), observed.generation, observed.now
         ),
     }
     return {key: value for key, value in parts.items() if value not in (None, {}, "")}
+
+
+def _model_status(observed: Observed, plan: Plan) -> Json:
+    """Its name, and what its weights turned out to be: as a pod said, even when no pod is left to say it."""
+    named = {"name": observed.spec.model.name or observed.name}
+    subject = _subject(plan)
+    engine = plan.engines.get(subject) if subject else None
+    if engine is not None and engine.fetch is not None and engine.fetch.fetched is not None:
+        return named | engine.fetch.fetched
+    remembered = observed.status.get("revision") or {}
+    if subject is None or subject != (remembered.get("active") or remembered.get("pending")):
+        return named
+    return {key: value for key, value in (observed.status.get("model") or {}).items() if key != "name"} | named
+
+
+def _progress(observed: Observed, plan: Plan) -> Json | None:
+    """How far the wanted revision has come with fetching its model; None where nothing is fetched, or it is up."""
+    engine = plan.engines.get(plan.wanted) if plan.wanted else None
+    if engine is None or engine.up or engine.fetch is None or engine.reason in FAILURES:
+        return None
+    before = observed.status.get("progress")
+    if not engine.is_fetching:
+        return {"phase": "Starting"} if engine.fetch.fetched else None
+    if observed.download is None:
+        return before or {"phase": "Downloading"}
+    return worth_telling(observed.download, before)
 
 
 def _url(observed: Observed, plan: Plan) -> str:
@@ -101,16 +129,18 @@ def _subject(plan: Plan) -> str | None:
 def _model(observed: Observed, engine: EngineState | None, *, was_active: bool) -> Finding:
     if observed.missing_claim is not None:
         message = (
-            f"spec.model.source names PersistentVolumeClaim {observed.missing_claim}, which namespace "
-            f"{observed.namespace} does not have: create it or correct the source"
+            f"spec.model names PersistentVolumeClaim {observed.missing_claim}, which namespace "
+            f"{observed.namespace} does not have: create it, or correct source or cacheClaim"
         )
         return false(ConditionType.MODEL_READY, Reason.CLAIM_MISSING, message)
     if engine is not None and engine.model_unreadable:
         return false(ConditionType.MODEL_READY, Reason.MODEL_UNREADABLE, engine.message)
+    if engine is not None and engine.has_no_model:
+        return false(ConditionType.MODEL_READY, engine.reason, engine.message)
     was_loaded = was_active and observed.condition_holds(ConditionType.MODEL_READY)
     if engine is not None and (engine.up or was_loaded):
         spec = observed.spec.model
-        pinned = spec.revision or claim_of(spec.source)
+        pinned = spec.revision or not spec.source.startswith("hf://")
         note = "" if pinned else "spec.model.revision is not pinned to a commit: a restart may load other weights"
         return true(ConditionType.MODEL_READY, Reason.MODEL_LOADED, note)
     return false(ConditionType.MODEL_READY, Reason.LOADING, "the engine has not loaded the model yet")

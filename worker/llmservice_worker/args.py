@@ -96,6 +96,7 @@ class WorkerArgs(Part):
         default=None, max_length=1024, description="What the user named (pvc://…), for messages; None: `source`."
     )
     revision: str | None = Field(default=None, max_length=128, description="Commit, tag or branch of org/name.")
+    pickled_weights: bool = Field(default=False, description="Whether weights other than safetensors may be loaded.")
     engine: Engine = Field(default=Engine(), description="How vLLM runs the model.")
     tasks: tuple[Task, ...] = Field(
         default=("generate",), min_length=1, max_length=5, description="What it is asked for: which routes exist."
@@ -124,6 +125,11 @@ class WorkerArgs(Part):
         return self
 
     @property
+    def is_mounted(self) -> bool:
+        """Whether every pod of the service has the model, the head too; else only workers do, which fetch it."""
+        return self.source_uri is None or self.source_uri.startswith("pvc://")
+
+    @property
     def named_source(self) -> str:
         """The model's source as its owner knows it, never a path of ours where there is a better name."""
         return self.source_uri or self.source
@@ -146,6 +152,10 @@ class Scaling(Part):
         if self.min_replicas > self.max_replicas:
             raise ValueError("min_replicas is over max_replicas")
         return self
+
+
+ADAPTER_ENDPOINTS: Final = {"hf": "LLMSERVICE_ADAPTERS_HF_ENDPOINT", "s3": "LLMSERVICE_ADAPTERS_S3_ENDPOINT"}
+"""Variables of a replica with the mirror of the hub, and the S3 server (also for gs://), that adapters come from."""
 
 
 class Adapter(Part):

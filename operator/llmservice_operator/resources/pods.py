@@ -7,6 +7,7 @@ from llmservice_api.base import amount
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import ModelSpec
 from llmservice_api.names import CACHE_ROOT, DASHBOARD_PORT, MODELS_ROOT, SERVE_PORT
+from llmservice_operator.resources.fetch import with_fetched_model
 from llmservice_operator.resources.worker_args import claim_of
 
 Json = dict[str, Any]
@@ -35,9 +36,15 @@ _POD_SECURITY: Final[Json] = {
     "fsGroupChangePolicy": "OnRootMismatch",
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+_PATIENCE: Final = [
+    {"name": f"RAY_AUTOSCALER_RECONCILE_{state}_STATUS_TIMEOUT_S", "value": str(24 * 3600)}
+    for state in ("REQUEST", "ALLOCATE")
+]
+"""Ray's autoscaler counts a pod that fetches its model as not there yet, and gives it up after ten minutes."""
 _ENVIRONMENT: Final = {
     "HOME": "/tmp",
     "HF_HOME": f"{CACHE_ROOT}/huggingface",
+    "HF_HUB_OFFLINE": "1",
     "RAYLLM_ENABLE_REQUEST_PROMPT_LOGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "VLLM_NO_USAGE_STATS": "1",
@@ -69,7 +76,8 @@ def worker_pod(model: ModelSpec, pool: GPUPoolSpec, tensor_parallel: int, labels
     if pool.accelerator is not None:
         resources["limits"][pool.accelerator.resource] = str(tensor_parallel)
     ports = [{"containerPort": SERVE_PORT, "name": "serve"}]
-    return _with_shared_memory(_pod(model, pool, labels, _container("ray-worker", model, pool, resources, ports)), pool)
+    template = _pod(model, pool, labels, _container("ray-worker", model, pool, resources, ports))
+    return with_fetched_model(_with_shared_memory(template, pool), model, pool)
 
 
 def draining(template: Json, drain_s: int) -> Json:
@@ -86,7 +94,7 @@ def autoscaler_options() -> Json:
     return {"version": "v2", "idleTimeoutSeconds": 60, "securityContext": CONTAINER_SECURITY} | {
         "resources": _AUTOSCALER_RESOURCES,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-        "env": [{"name": "HOME", "value": "/tmp"}],
+        "env": [{"name": "HOME", "value": "/tmp"}, *_PATIENCE],
     }
 
 
@@ -105,9 +113,6 @@ def _container(name: str, model: ModelSpec, pool: GPUPoolSpec, resources: Json, 
     if claim:
         mounts.append({"name": "model", "mountPath": f"{MODELS_ROOT}/{claim}", "readOnly": True})
     environment: list[Json] = [{"name": key, "value": value} for key, value in sorted(_ENVIRONMENT.items())]
-    if model.credentials_secret_ref and model.source.startswith("hf://"):
-        reference = {"name": model.credentials_secret_ref.name, "key": "token"}
-        environment.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}})
     return {
         "name": name,
         "image": pool.image,

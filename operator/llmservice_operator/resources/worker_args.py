@@ -5,9 +5,10 @@ from typing import Final, get_args
 
 from llmservice_api.base import amount, seconds
 from llmservice_api.gpupool import GPUPoolSpec
-from llmservice_api.llmservice import LLMServiceSpec
+from llmservice_api.llmservice import LLMServiceSpec, ModelSpec
 from llmservice_api.names import MODELS_ROOT
 from llmservice_worker.args import Engine, EngineExtra, LiveArgs, Scaling, Task, UserConfig, WorkerArgs
+from llmservice_worker.fetch.source import Source
 
 _GIB: Final = 2**30
 _LONGEST_DRAIN_S: Final = 7 * 86400
@@ -20,11 +21,27 @@ def claim_of(source: str) -> str | None:
     return source.removeprefix("pvc://").split("/", 1)[0]
 
 
-def local_source(source: str) -> str:
-    """Where the worker finds the model: a mounted path for pvc://, org/name for hf://."""
-    if source.startswith("pvc://"):
-        return f"{MODELS_ROOT}/{source.removeprefix('pvc://')}".rstrip("/")
-    return source.removeprefix("hf://")
+def is_fetched(source: str) -> bool:
+    """Whether a source is brought into the pod, rather than mounted."""
+    return not source.startswith("pvc://")
+
+
+def source_of(model: ModelSpec, pool: GPUPoolSpec) -> Source:
+    """What is fetched for a model on a pool."""
+    return Source(
+        uri=model.source,
+        revision=model.revision,
+        sha256=model.sha256,
+        endpoint=model.endpoint,
+        pickles=pool.allow_pickled_weights,
+    )
+
+
+def local_source(model: ModelSpec, pool: GPUPoolSpec) -> str:
+    """Where the worker finds the model: a mounted path for pvc://, else the directory that it is fetched into."""
+    if is_fetched(model.source):
+        return source_of(model, pool).directory()
+    return f"{MODELS_ROOT}/{model.source.removeprefix('pvc://')}".rstrip("/")
 
 
 def worker_args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> WorkerArgs:
@@ -34,9 +51,9 @@ def worker_args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> WorkerArg
     return WorkerArgs(
         model_id=spec.model.name or name,
         aliases=tuple(sorted(spec.model.aliases)),
-        source=local_source(spec.model.source),
+        source=local_source(spec.model, pool),
         source_uri=spec.model.source,
-        revision=spec.model.revision,
+        pickled_weights=pool.allow_pickled_weights,
         engine=Engine(
             max_model_len=engine.max_model_len,
             dtype=engine.dtype,

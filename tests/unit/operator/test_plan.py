@@ -224,8 +224,6 @@ def test_recreate_lets_the_old_one_go_first() -> None:
 
 
 REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "s3": ({"model": {"source": "s3://bucket/m"}}, "NotSupported", "s3:// cannot be loaded by this version"),
-    "https": ({"model": {"source": "https://h/m"}}, "NotSupported", "use hf:// or pvc://"),
     "adapters": ({"adapters": [{"name": "a", "source": "hf://o/a"}]}, "NotSupported", "spec.adapters"),
 }
 
@@ -243,12 +241,11 @@ def test_what_this_version_cannot_do_is_said_and_nothing_is_made(
 
 def test_a_bad_spec_leaves_the_old_revision_and_the_good_one_restores_what_was() -> None:
     world, old = serving()
-    before = world.service["spec"]["model"]
-    world.edit(model={"source": "s3://bucket/m"}).settle()
+    world.edit(endpoint={"host": "llm.example.com"}).settle()
     assert world.revisions() == [old]
     assert world.service["status"]["address"]
-    assert world.condition("Accepted")[1] == "NotSupported"
-    world.edit(model=before).settle()
+    assert world.condition("Accepted")[1] == "HostReserved"
+    world.edit(endpoint=None).settle()
     assert world.revisions() == [old]
     assert world.condition("Ready")[0] == "True"
 

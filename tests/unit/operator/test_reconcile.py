@@ -24,6 +24,7 @@ class FakeProber:
 
     engine_answer: Probe = ANSWERS
     route_answer: Probe = ANSWERS
+    progress_answer: Json | None = None
     asked: list[str] = field(default_factory=list)
 
     async def engine(self, address: str, question: Question) -> Probe:
@@ -35,6 +36,11 @@ class FakeProber:
         """Through the gateway."""
         self.asked.append(f"{question.model} through /{namespace}/{name} to {address}")
         return self.route_answer
+
+    async def progress(self, address: str) -> Json | None:
+        """A download."""
+        self.asked.append(f"progress at {address}")
+        return self.progress_answer
 
 
 @dataclass

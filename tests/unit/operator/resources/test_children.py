@@ -16,6 +16,7 @@ from llmservice_operator.resources.rayservice import make_ray_service, revision_
 from llmservice_operator.resources.secret import make_key_secret
 from llmservice_operator.resources.service import make_service
 from llmservice_operator.resources.worker_args import bounds, claim_of, live_args, local_source, worker_args
+from llmservice_worker.fetch.source import Source
 from tests.unit.operator.builders import INSTALL, APool, AService, an_api_key
 
 Json = dict[str, Any]
@@ -191,13 +192,6 @@ def test_a_claim_is_mounted_read_only() -> None:
         assert {"name": "model", "persistentVolumeClaim": claim} in group["template"]["spec"]["volumes"]
 
 
-def test_credentials_reach_the_worker_by_reference() -> None:
-    model = {"source": "hf://o/m", "credentialsSecretRef": {"name": "hf-token"}}
-    _, workers = groups(ray_service(model=model))
-    (token,) = [item for item in container(workers)["env"] if item["name"] == "HF_TOKEN"]
-    assert token["valueFrom"]["secretKeyRef"] == {"name": "hf-token", "key": "token"}
-
-
 @pytest.mark.parametrize("name", ["m", "n" * 40])
 def test_a_revisions_name_fits(name: str) -> None:
     assert len(revision_name(name, spec(), APool().build())) == len(name) + 7 <= 47
@@ -206,14 +200,15 @@ def test_a_revisions_name_fits(name: str) -> None:
 @pytest.mark.parametrize(
     ("source", "claim", "local"),
     [
-        ("hf://org/name", None, "org/name"),
+        ("hf://org/name", None, f"/cache/models/{Source(uri='hf://org/name').key}"),
         ("pvc://models", "models", "/models/models"),
         ("pvc://models/", "models", "/models/models"),
         ("pvc://models/a/b", "models", "/models/models/a/b"),
     ],
 )
 def test_sources(source: str, claim: str | None, local: str) -> None:
-    assert (claim_of(source), local_source(source)) == (claim, local)
+    model = spec(model={"source": source}).model
+    assert (claim_of(source), local_source(model, APool().build())) == (claim, local)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,117 @@
+"""What the worker pods of a revision say of fetching their model: pure."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from llmservice_api.names import FETCH_CONTAINER, FETCH_PORT
+from llmservice_api.reasons import Reason
+
+Json = dict[str, Any]
+
+FAILURES: Final = frozenset(
+    {
+        Reason.CREDENTIALS_REFUSED,
+        Reason.SOURCE_NOT_FOUND,
+        Reason.SOURCE_UNREACHABLE,
+        Reason.DISK_FULL,
+        Reason.CORRUPT,
+        Reason.WEIGHTS_NOT_ALLOWED,
+    }
+)
+"""Why a model cannot be fetched: reasons of ModelReady."""
+_NUMBERS: Final = ("percent", "bytes", "totalBytes", "etaSeconds")
+_PHASE_MAX: Final = 32
+_UNDER_WAY: Final = ("Downloading", "Verifying")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the last try of a pod failed."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """`is_running`: a pod fetches now; `addresses`: `<ip>:<port>` of those to ask; `fetched`: what one got."""
+
+    is_running: bool = False
+    addresses: tuple[str, ...] = ()
+    failure: Failure | None = None
+    fetched: Json | None = None
+
+
+def fetch_of(pods: Sequence[Json]) -> Fetch | None:
+    """What the pods of one revision say; None where no pod has anything to fetch."""
+    found = [(pod, state) for pod in pods if (state := _container(pod)) is not None]
+    if not found:
+        return None
+    busy = [pod for pod, state in found if "running" in state.get("state", {})]
+    failures = [failure for _, state in found if (failure := _failure(state)) is not None]
+    fetched = [done for _, state in found if (done := _fetched(state)) is not None]
+    return Fetch(
+        is_running=bool(busy),
+        addresses=tuple(f"{ip}:{FETCH_PORT}" for pod in busy if (ip := pod["status"].get("podIP"))),
+        failure=failures[0] if failures else None,
+        fetched=fetched[0] if fetched else None,
+    )
+
+
+def is_under_way(progress: Json | None) -> bool:
+    """Whether a pod that fetches has got further than what a try that failed before may have failed at."""
+    return progress is not None and progress.get("phase") in _UNDER_WAY
+
+
+def told(answers: Sequence[Json]) -> Json | None:
+    """The answer that says most: of the pod that downloads, not of those that wait for it."""
+    shaped = [_shaped(answer) for answer in answers]
+    return max(shaped, key=lambda answer: (is_under_way(answer), answer.get("percent", 0)), default=None)
+
+
+def worth_telling(now: Json, before: Json | None) -> Json:
+    """The progress for status: what it said before unless percent or phase have changed, so that writes are few."""
+    if before is None or now.get("phase") != before.get("phase") or now.get("percent") != before.get("percent"):
+        return now
+    return before
+
+
+def _container(pod: Json) -> Json | None:
+    if "deletionTimestamp" in pod["metadata"]:
+        return None
+    statuses = pod.get("status", {}).get("initContainerStatuses", [])
+    return next((status for status in statuses if status["name"] == FETCH_CONTAINER), None)
+
+
+def _failure(container: Json) -> Failure | None:
+    """Of this try or the one before: between the two nothing has been mended yet, as far as anybody knows."""
+    state = container.get("state", {})
+    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+    said = _object(ended.get("message", ""))
+    if ended.get("exitCode", 0) == 0 or said.get("reason") not in FAILURES:
+        return None
+    return Failure(Reason(said["reason"]), str(said.get("message", "")))
+
+
+def _fetched(container: Json) -> Json | None:
+    ended = container.get("state", {}).get("terminated") or {}
+    said = _object(ended.get("message", ""))
+    if ended.get("exitCode") != 0 or "digest" not in said:
+        return None
+    return {"digest": str(said["digest"]), "bytes": int(said.get("bytes", 0))}
+
+
+def _shaped(answer: Json) -> Json:
+    """As status has it, whatever a pod says."""
+    numbers = {name: answer[name] for name in _NUMBERS if isinstance(answer.get(name), int)}
+    return {"phase": str(answer.get("phase", ""))[:_PHASE_MAX], **numbers}
+
+
+def _object(text: str) -> Json:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,105 @@
+"""The init container that fetches a model, and what of it the engine sees."""
+
+import json
+from typing import Any
+
+import pytest
+
+from llmservice_api.gpupool import GPUPoolSpec
+from llmservice_api.llmservice import ModelSpec
+from llmservice_operator.resources.pods import head_pod, worker_pod
+from llmservice_operator.resources.worker_args import local_source
+from llmservice_worker.fetch.source import FetchArgs, Source
+from tests.unit.operator.builders import APool
+
+Json = dict[str, Any]
+
+AWS = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"]
+
+
+def model(source: str = "s3://bucket/m", **fields: Any) -> ModelSpec:
+    """A model, by its fields' names on the wire."""
+    return ModelSpec.model_validate({"source": source, **fields})
+
+
+def worker(of: ModelSpec, pool: GPUPoolSpec | None = None) -> Json:
+    """The spec of a worker pod."""
+    return dict(worker_pod(of, pool or APool().build(), 1, {})["spec"])
+
+
+def fetch(of: ModelSpec, pool: GPUPoolSpec | None = None) -> Json:
+    """The init container."""
+    (found,) = worker(of, pool)["initContainers"]
+    return dict(found)
+
+
+def environment(container: Json) -> dict[str, Any]:
+    """Name → value or reference."""
+    return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
+
+
+def test_a_mounted_model_is_not_fetched() -> None:
+    assert "initContainers" not in worker(model("pvc://claim/m"))
+
+
+@pytest.mark.parametrize("source", ["hf://o/m", "s3://bucket/m", "gs://bucket/m", "https://h/m.tar"])
+def test_the_head_fetches_nothing_and_mounts_no_cache(source: str) -> None:
+    of = model(source, cacheClaim="cache", **({"sha256": "0" * 64} if source.startswith("http") else {}))
+    spec = head_pod(of, APool().build(), {})["spec"]
+    assert "initContainers" not in spec
+    assert [volume["name"] for volume in spec["volumes"]] == ["tmp", "cache"]
+
+
+def test_it_is_told_all_that_decides_the_bytes() -> None:
+    of = model("https://h/m.tar", sha256="a" * 64)
+    pool = APool().having(allowPickledWeights=True).build()
+    told = FetchArgs.model_validate(json.loads(environment(fetch(of, pool))["LLMSERVICE_FETCH"]))
+    assert told.source == Source(uri="https://h/m.tar", sha256="a" * 64, pickles=True)
+    assert (told.root, told.port, told.termination_log) == ("/cache/models", 8091, "/dev/termination-log")
+
+
+def test_the_engine_is_given_the_directory_that_is_filled() -> None:
+    of = model("hf://o/m", revision="abc", endpoint="https://mirror.example.com")
+    pool = APool().build()
+    told = FetchArgs.model_validate(json.loads(environment(fetch(of, pool))["LLMSERVICE_FETCH"]))
+    assert local_source(of, pool) == told.source.directory(told.root)
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [("hf://o/m", ["HF_TOKEN"]), ("s3://bucket/m", AWS), ("gs://bucket/m", AWS), ("https://h/m.tar", [])],
+)
+def test_credentials_reach_it_alone_by_references_that_may_be_absent(source: str, names: list[str]) -> None:
+    digest = {"sha256": "0" * 64} if source.startswith("http") else {}
+    of = model(source, credentialsSecretRef={"name": "own"}, **digest)
+    references = {name: value for name, value in environment(fetch(of)).items() if isinstance(value, dict)}
+    assert sorted(references) == sorted(names)
+    for name, value in references.items():
+        key = "token" if name == "HF_TOKEN" else name
+        assert value == {"secretKeyRef": {"name": "own", "key": key, "optional": True}}
+    (engine,) = worker(of)["containers"]
+    assert not set(environment(engine)) & {"HF_TOKEN", *AWS}
+    assert environment(engine)["HF_HUB_OFFLINE"] == "1"
+
+
+def test_it_is_as_restricted_as_the_engine() -> None:
+    (engine,) = worker(model())["containers"]
+    container = fetch(model())
+    assert container["securityContext"] == engine["securityContext"]
+    assert container["image"] == engine["image"]
+    assert container["ports"] == [{"containerPort": 8091, "name": "progress"}]
+    assert set(container["resources"]["limits"]) == {"memory"}
+
+
+def test_without_a_claim_the_pods_own_volume_is_filled() -> None:
+    assert [mount["mountPath"] for mount in fetch(model())["volumeMounts"]] == ["/tmp", "/cache"]
+    assert all("persistentVolumeClaim" not in volume for volume in worker(model())["volumes"])
+
+
+def test_a_claim_is_written_by_the_fetcher_and_read_by_the_engine() -> None:
+    spec = worker(model(cacheClaim="cache"))
+    claims = [volume for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
+    assert [volume["persistentVolumeClaim"] for volume in claims] == [{"claimName": "cache"}]
+    mount = {"name": claims[0]["name"], "mountPath": "/cache/models"}
+    assert mount in spec["initContainers"][0]["volumeMounts"]
+    assert mount | {"readOnly": True} in spec["containers"][0]["volumeMounts"]
