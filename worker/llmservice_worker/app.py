@@ -29,7 +29,7 @@ from llmservice_worker.causes import StartFailed, root_cause
 from llmservice_worker.engine_life import EngineLife
 from llmservice_worker.engine_lora import answer_with_public_names
 from llmservice_worker.errors import LOST, error_body
-from llmservice_worker.ingress import ROUTES, Ingress
+from llmservice_worker.front import Served, front
 from llmservice_worker.llm_config import (
     deployment_options,
     engine_environment,
@@ -38,8 +38,11 @@ from llmservice_worker.llm_config import (
 )
 from llmservice_worker.metrics import EngineMetrics, Metrics
 from llmservice_worker.readiness import warm_up
-from llmservice_worker.shaping import ErrorShaping
+from llmservice_worker.requests.fields import Limits
+from llmservice_worker.routes import PATHS
 from llmservice_worker.side import SidePort
+from llmservice_worker.tasks.app import PREFIX as TASKS
+from llmservice_worker.tasks.app import TaskApp
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +74,8 @@ class EngineReplica:
         self._tasks: list[asyncio.Task[None]] = []
         self._life = EngineLife(self._restart, time.monotonic)
         self._is_up = False
+        self._templates: dict[str, str] = {}
+        self._task_app: TaskApp | None = None
         self._told: dict[str, Callable[[], Any]] = {"engine": self._life.report}
         self._side = SidePort(self._told, REGISTRY)
         await self._side.start()
@@ -91,20 +96,43 @@ class EngineReplica:
 
     async def __serve_build_asgi_app__(self) -> App:
         """vLLM's HTTP app behind our ingress, after real generations through it (called once by Ray Serve)."""
-        names = [self._args.model_id, *self._args.aliases]
-        length = self._client.model_config.max_model_len
         self._engine_app: App = await self._built_app()
-        app = ErrorShaping(Ingress(self._ask_engine, names, int(time.time()), length), unavailable=self._is_away)
-        took = await warm_up(app, self._args.model_id)
+        served = self._served()
+        app = front(self._ask_engine, served, self._task_apps, self._is_away)
+        took = await warm_up(app, self._args.model_id, self._args.tasks)
         self._figures.took("warm_up", sum(took))
         _log.info("engine warm: first requests took %s s", ", ".join(f"{seconds:.1f}" for seconds in took))
         self._tasks = [asyncio.create_task(self._watch_engine()), asyncio.create_task(liveness.end_when_stalled())]
-        return AccessLog(app, [lines(output.opened()), Metrics(REGISTRY, ROUTES).heard], time.monotonic)
+        return AccessLog(app, [lines(output.opened()), Metrics(REGISTRY, PATHS).heard], time.monotonic)
+
+    def _served(self) -> Served:
+        config = self._client.model_config
+        adapters = self._adapters
+        return Served(
+            names=(self._args.model_id, *self._args.aliases),
+            tasks=self._args.tasks,
+            limits=Limits(config.get_vocab_size(), config.max_model_len),
+            created=int(time.time()),
+            media_hosts=self._args.media_hosts,
+            adapter_names=dict if adapters is None else adapters.names,
+            ensure=None if adapters is None else adapters.ensure,
+        )
+
+    def _task_apps(self, app: App) -> dict[str, App]:
+        if "generate" not in self._args.tasks:
+            return {}
+        self._task_app = TaskApp(app, self._args.model_id, self._templates)
+        return {TASKS: self._task_app}
 
     async def reconfigure(self, value: dict[str, Any]) -> None:
         """Take over UserConfig, once started and at each change; no fault of an adapter fails it."""
         config = user_config(value)
-        if config is None or self._adapters is None:
+        if config is None:
+            return
+        self._templates = config.templates
+        if self._task_app is not None:
+            self._task_app.replace_templates(config.templates)
+        if self._adapters is None:
             return
         await self._adapters.take_over(config)
         if not self._is_up:
@@ -177,7 +205,7 @@ class EngineReplica:
         self._figures.starts()
         self._server = await _started_server(self._args)
         self._engine_app = await self._built_app()
-        await warm_up(self._engine_app, self._args.model_id)
+        await warm_up(self._engine_app, self._args.model_id, self._args.tasks)
         if self._adapters is not None:
             self._adapters.load_anew()
             await tried_in_time(self._adapters)

@@ -4,54 +4,91 @@ Deny by default: vLLM's app has routes that change or inspect the engine, and it
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
+from llmservice_worker.args import Task
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
-from llmservice_worker.errors import error_body
+from llmservice_worker.body import ClientGone
+from llmservice_worker.errors import Refused
+from llmservice_worker.routes import MODELS, Route, route
+from llmservice_worker.validation import unknown_model
 
-_MODELS: Final = "/v1/models"
-ROUTES: Final[Mapping[str, str]] = {"/v1/chat/completions": "POST", "/v1/completions": "POST"}
-"""Path → method of what the engine's app answers."""
+
+class PassOn(Protocol):
+    """What a request of a listed route goes through on its way to the engine."""
+
+    async def pass_on(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve it; raises Refused, ClientGone."""
 
 
 class Ingress:
-    """An ASGI app before the engine's: names are the model's id and aliases, created is in seconds since 1970."""
+    """An ASGI app before the engine's: created is in seconds since 1970.
 
-    def __init__(self, app: App, names: Sequence[str], created: int, max_model_len: int | None = None) -> None:
+    `names`: all that the model answers to now, with the model that each is an adapter of.
+    `mounts`: prefix of a path → the app that answers there, such as `/v1/tasks/`.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        validation: PassOn,
+        names: Callable[[], Mapping[str, str | None]],
+        tasks: Sequence[Task],
+        created: int,
+        max_model_len: int | None = None,
+        mounts: Mapping[str, App] | None = None,
+    ) -> None:
         self._app = app
-        self._cards = {name: _card(name, created, max_model_len) for name in names}
+        self._validation = validation
+        self._names = names
+        self._tasks = tasks
+        length = {} if max_model_len is None else {"max_model_len": max_model_len}
+        self._model = {"object": "model", "created": created, "owned_by": "llmservice", "tasks": list(tasks), **length}
+        self._mounts = mounts or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        method, path = scope["method"], scope["path"]
-        wanted = "GET" if path == _MODELS or path.startswith(_MODELS + "/") else ROUTES.get(path)
-        if wanted is None:
-            return await reply_json(
-                send, 404, error_body(404, f"Invalid URL ({method} {path[:200]})", code="unknown_url")
-            )
-        if method != wanted:
-            body = error_body(405, f"Not allowed to {method} on {path[:200]}: use {wanted}.")
-            return await reply_json(send, 405, body, [(b"allow", wanted.encode())])
-        if wanted == "POST":
-            return await self._app(scope, receive, send)
-        return await self._models(path.removeprefix(_MODELS).removeprefix("/"), path == _MODELS, send)
+        try:
+            await self._answer(scope, receive, send)
+        except Refused as refused:
+            await reply_json(send, refused.status, refused.body, refused.headers)
+        except ClientGone:
+            return None
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path == MODELS or path.startswith(MODELS + "/"):
+            _check_method(scope, "GET")
+            return await self._models(path.removeprefix(MODELS).removeprefix("/"), path == MODELS, send)
+        mounted = next((app for prefix, app in self._mounts.items() if path.startswith(prefix)), None)
+        if mounted is not None:
+            return await mounted(scope, receive, send)
+        found = route(path, self._tasks)
+        if found is None:
+            raise Refused(404, f"Invalid URL ({scope['method']} {path[:200]})", code="unknown_url")
+        _check_method(scope, "POST")
+        return await self._validation.pass_on(found, scope, receive, send)
 
     async def _models(self, name: str, all_of_them: bool, send: Send) -> None:
+        names = self._names()
         if all_of_them:
-            return await reply_json(send, 200, _json({"object": "list", "data": list(self._cards.values())}))
-        card = self._cards.get(name)
-        if card is None:
-            body = error_body(404, f"The model '{name[:128]}' does not exist.", "model", "model_not_found")
-            return await reply_json(send, 404, body)
-        return await reply_json(send, 200, _json(card))
+            cards = [self._card(known, parent) for known, parent in names.items()]
+            return await reply_json(send, 200, _json({"object": "list", "data": cards}))
+        if name not in names:
+            raise unknown_model(name)
+        return await reply_json(send, 200, _json(self._card(name, names[name])))
+
+    def _card(self, name: str, parent: str | None) -> dict[str, Any]:
+        return {"id": name, **self._model} if parent is None else {"id": name, **self._model, "parent": parent}
 
 
-def _card(name: str, created: int, max_model_len: int | None) -> dict[str, Any]:
-    card = {"id": name, "object": "model", "created": created, "owned_by": "llmservice"}
-    return card if max_model_len is None else {**card, "max_model_len": max_model_len}
+def _check_method(scope: Scope, wanted: str) -> None:
+    if scope["method"] != wanted:
+        message = f"Not allowed to {scope['method']} on {scope['path'][:200]}: use {wanted}."
+        raise Refused(405, message, headers=[(b"allow", wanted.encode())])
 
 
 def _json(value: Any) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from llmservice_worker.application import DEPLOYMENT
-from llmservice_worker.args import WorkerArgs
+from llmservice_worker.args import Task, WorkerArgs
 
 _FRONTEND: Final = {"disable_fastapi_docs": True}
 _TRACES_PATH: Final = "/v1/traces"
@@ -14,6 +14,8 @@ _CPU_LORAS: Final = 16
 _LORA_RANK: Final = 16
 _RESTART_S: Final = 600
 """How long an engine may take to start again in its replica."""
+_GENERATING: Final[tuple[Task, ...]] = ("generate", "transcribe")
+_NO_HOST: Final = "nowhere.invalid"
 _CPU_DEFAULTS: Final = {"enforce_eager": True}
 """On a CPU vLLM compiles with a C++ compiler, which the image does not have."""
 
@@ -43,6 +45,7 @@ def engine_kwargs(args: WorkerArgs) -> dict[str, Any]:
         **_FRONTEND,
         **({} if args.accelerator else _CPU_DEFAULTS),
         **{key: value for key, value in named.items() if value is not None},
+        **_task_kwargs(args),
         "dtype": engine.dtype,
         "tensor_parallel_size": engine.tensor_parallel_size,
         **_across_nodes(args),
@@ -50,6 +53,15 @@ def engine_kwargs(args: WorkerArgs) -> dict[str, Any]:
         **engine.extra.model_dump(exclude_none=True),
         **lora_kwargs(args),
     }
+
+
+def _task_kwargs(args: WorkerArgs) -> dict[str, Any]:
+    """How vLLM runs the model for its tasks, and that it fetches nothing: what requests point to is inlined before it.
+
+    vLLM takes an empty list of media domains for all of them. How a pooling model pools, its architecture says.
+    """
+    pooling = set(args.tasks).isdisjoint(_GENERATING)
+    return {"runner": "pooling" if pooling else "generate", "allowed_media_domains": [_NO_HOST]}
 
 
 def lora_kwargs(args: WorkerArgs) -> dict[str, Any]:

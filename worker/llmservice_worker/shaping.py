@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from llmservice_worker.asgi import App, Message, Receive, Scope, Send, header, reply_json
-from llmservice_worker.errors import LOST, RETRY_AFTER_S, error_body, shaped, shaped_event, status_of
+from llmservice_worker.dialects import Dialect, dialect_of
+from llmservice_worker.errors import LOST, RETRY_AFTER_S, error_body, status_of
 
 _log = logging.getLogger(__name__)
 _LONGEST_ERROR: Final = 64 * 1024
@@ -32,7 +33,7 @@ class ErrorShaping:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
-        reply = _Reply(send, self._unavailable)
+        reply = _Reply(send, self._unavailable, dialect_of(scope["path"]))
         try:
             await self._app(scope, receive, reply.send)
         except Exception:  # noqa: BLE001 - the one place that turns the unknown into a bare 5xx
@@ -43,8 +44,9 @@ class ErrorShaping:
 class _Reply:
     """One response on its way out: an error's body is held back until it is whole and can be shaped."""
 
-    def __init__(self, send: Send, unavailable: Callable[[], bool]) -> None:
+    def __init__(self, send: Send, unavailable: Callable[[], bool], dialect: Dialect) -> None:
         self._send = send
+        self._dialect = dialect
         self._unavailable = unavailable
         self._held: Message | None = None
         self._body = b""
@@ -66,9 +68,10 @@ class _Reply:
             await self._send_held()
         elif not self._started:
             status = self._status(broken)
-            await reply_json(self._send, status, error_body(status), _retry_after(status))
+            body = self._dialect.body(status, error_body(status))
+            await reply_json(self._send, status, body, _retry_after(status))
         elif self._events:
-            event = b"data: " + error_body(500) + b"\n\n"
+            event = self._dialect.broken + b"\n\n"
             await self._send({"type": "http.response.body", "body": event, "more_body": False})
 
     async def _start(self, message: Message) -> None:
@@ -86,8 +89,8 @@ class _Reply:
             if self._ended:
                 await self._send_held()
             return
-        if self._events and b'data: {"error"' in message.get("body", b""):
-            events = [shaped_event(event) for event in message["body"].split(b"\n\n")]
+        if self._events and self._dialect.mark in message.get("body", b""):
+            events = [self._dialect.event(event) for event in message["body"].split(b"\n\n")]
             message = {**message, "body": b"\n\n".join(events)}
         await self._send(message)
 
@@ -97,7 +100,7 @@ class _Reply:
         headers = [pair for pair in self._held.get("headers", ()) if pair[0].lower() not in _REPLACED]
         if not header(headers, b"retry-after"):
             headers += _retry_after(status)
-        await reply_json(self._send, status, shaped(status, self._body), headers)
+        await reply_json(self._send, status, self._dialect.body(status, self._body), headers)
 
     def _status(self, status: int) -> int:
         return LOST if status >= 500 and self._unavailable() else status_of(status)
