@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+from llmservice_api.json_lines import JsonLines
 from llmservice_gateway import pepper, settings
 from llmservice_gateway.agent import Agent
 from llmservice_gateway.child import HAProxyFailed
@@ -31,7 +32,9 @@ async def _main(chosen: settings.Settings, salt: pepper.Pepper) -> int:
 
 def main() -> int:
     """The exit status: 2 for settings that cannot be used, said in one line."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         chosen = within_open_files(settings.from_environment(os.environ))
         salt = pepper.read(chosen.pepper_file)

@@ -15,6 +15,7 @@ from llmservice_gateway.inner import health_app, inner_app
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.pepper import Pepper
 from llmservice_gateway.settings import Settings
+from llmservice_gateway.tracing import tracing
 
 _LOG: Final = logging.getLogger(__name__)
 _SPARE_FILES: Final = 200
@@ -37,6 +38,7 @@ class Gateway:
     async def run(self) -> int:
         """The exit status: 0 after a drain, 1 where HAProxy or the agent ended by itself."""
         async with AsyncExitStack() as servers:
+            await servers.enter_async_context(tracing(self._settings, self._metrics))
             for app, address, port in (
                 (self._inner(), "127.0.0.1", self._settings.inner_port),
                 (self._health(), self._settings.address, self._settings.agent_port),

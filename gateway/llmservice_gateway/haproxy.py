@@ -11,6 +11,7 @@ from llmservice_gateway.desired import LISTED, NAMES
 from llmservice_gateway.endpoints import MODELS, POSTS
 from llmservice_gateway.errors import ApiError
 from llmservice_gateway.settings import Settings
+from llmservice_gateway.traceparent import IDS, LOGGED, PASSED_ON
 
 PEPPER_VARIABLE: Final = "LLMSERVICE_PEPPER_BASE64"
 """Variable of HAProxy's environment that holds the pepper: neither a file nor the command line shows it."""
@@ -51,7 +52,8 @@ def render(settings: Settings) -> str:
         address_header=ADDRESS_HEADER,
         probe_key_id=PROBE_KEY_ID,
         model_twice=_MODEL_TWICE,
-        log_format=_log_format(),
+        log_format=_log_format(settings),
+        **_traces(settings),
         http_errors="\n".join(_http_error(each, settings) for each in errors.SAID_BY_HAPROXY),
         **{f"map_{name}": str(settings.maps / f"{name}.map") for name in NAMES},
         **_returns(settings),
@@ -102,10 +104,22 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _log_format() -> str:
+def _traces(settings: Settings) -> dict[str, str]:
+    """The parts of the configuration that are there only where traces are wanted."""
+    if not settings.tracing_endpoint:
+        return {"trace_log": "", "trace_ids": "", "trace_header": ""}
+    return {
+        "trace_log": f"  log {settings.trace_socket} len 8192 format raw daemon info",
+        "trace_ids": IDS.format(samples=settings.tracing_samples_per_million),
+        "trace_header": PASSED_ON,
+    }
+
+
+def _log_format(settings: Settings) -> str:
     """One JSON object a line: who, what, how long; no body, no query, no key, and no id of a key that was refused."""
     return (
         '{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","request_id":"%[var(txn.id)]","method":"%[var(txn.method),json(utf8s)]",'
         '"path":"%[var(txn.path)]","route":"%[var(txn.route)]","key":"%[var(txn.key)]","status":%ST,'
-        '"bytes_in":%U,"bytes_out":%B,"ms":{"request":%TR,"connect":%Tc,"first_byte":%Tr,"total":%Ta},"end":"%ts"}'
+        '"bytes_in":%U,"bytes_out":%B,"ms":{"request":%TR,"connect":%Tc,"first_byte":%Tr,"total":%Ta},"end":"%ts"'
+        f"{LOGGED if settings.tracing_endpoint else ''}}}"
     )

@@ -23,6 +23,12 @@ class Metrics:
         self.failures = Counter(
             "llmservice_gateway_failures", "What failed and is tried again.", ["what"], registry=self.registry
         )
+        self.spans = Counter(
+            "llmservice_gateway_spans",
+            "Spans by result: sent, failed, dropped, malformed.",
+            ["result"],
+            registry=self.registry,
+        )
 
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""

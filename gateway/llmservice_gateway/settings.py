@@ -46,6 +46,8 @@ class Settings:
     run_directory: Path = Path("/run/haproxy")
     pepper_file: Path = Path("/etc/llmservice/pepper/pepper")
     haproxy: str = "haproxy"
+    tracing_endpoint: str = ""
+    tracing_samples_per_million: int = _number(1_000_000, 0, 1_000_000)
 
     @property
     def small_body(self) -> int:
@@ -61,6 +63,11 @@ class Settings:
     def socket(self) -> Path:
         """HAProxy's runtime socket."""
         return self.run_directory / "haproxy.sock"
+
+    @property
+    def trace_socket(self) -> Path:
+        """Where HAProxy sends its access log once more, for the agent to make spans of."""
+        return self.run_directory / "traces.sock"
 
     @property
     def maps(self) -> Path:
@@ -95,6 +102,8 @@ def _parsed(name: str, text: str, wanted: dataclasses.Field[Any]) -> Any:
         return Path(text)
     if wanted.name == "address":
         return _address(name, text)
+    if wanted.name == "tracing_endpoint" and not text.startswith(("http://", "https://")):
+        raise SettingsError(f"{name} must be the base URL of an OTLP/HTTP receiver (http://…:4318), not {text!r}")
     if wanted.type is str:
         if not text or any(character.isspace() for character in text):
             raise SettingsError(f"{name} must be one word, not {text!r}")

@@ -16,6 +16,7 @@ import aiohttp
 import kopf
 from prometheus_client import CollectorRegistry
 
+from llmservice_api.json_lines import JsonLines
 from llmservice_operator import health as health_module
 from llmservice_operator.apikeys import KeyIssuer, new_key
 from llmservice_operator.cluster import Access, Cluster, connect
@@ -156,7 +157,9 @@ def _registry(router: Router, store: Store) -> kopf.OperatorRegistry:
 
 def main() -> int:
     """Exit 2 on a wrong setting, with one line that says which."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
         settings = from_environment(os.environ)

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from llmservice_api.json_lines import FIELDS
+
 K = TypeVar("K")
 R = TypeVar("R")
 
@@ -44,7 +46,10 @@ class Metrics:
 
         def report(key: object, error: Exception) -> None:
             self._failures.labels(kind, type(error).__name__).inc()
-            log.error("reconcile of %s %s failed and will be tried again: %s", kind, key, error, exc_info=error)
+            fields = {FIELDS: {"kind": kind, "key": _named(key)}}
+            log.error(
+                "reconcile of %s %s failed and will be tried again: %s", kind, key, error, exc_info=error, extra=fields
+            )
 
         return report
 
@@ -52,3 +57,7 @@ class Metrics:
         """Read the queues' depths at each scrape."""
         for kind, queue in queues.items():
             self._depth.labels(kind).set_function(lambda queue=queue: len(queue))  # type: ignore[misc]
+
+
+def _named(key: object) -> str:
+    return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
