@@ -3,7 +3,8 @@ import asyncio
 import pytest
 
 from llmservice_worker.asgi import Receive, Scope, Send, reply_json
-from llmservice_worker.inprocess import Disconnected, post
+from llmservice_worker.body import ClientGone
+from llmservice_worker.inprocess import post
 from tests.unit.worker.asgi_apps import replies, says_nothing
 
 
@@ -24,7 +25,7 @@ async def test_a_client_that_left_is_told_to_the_app_and_gets_no_answer() -> Non
         heard.extend([(await receive())["type"], (await receive())["type"]])
         await reply_json(send, 200, b"ok")
 
-    with pytest.raises(Disconnected):
+    with pytest.raises(ClientGone):
         await post(app, "/x", {}, gone=gone)
     assert heard == ["http.request", "http.disconnect"]
 

@@ -6,20 +6,21 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from llmservice_worker import body as bodies
+from llmservice_worker.access import note_model
 from llmservice_worker.args import TEMPLATE_FIELDS
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
-from llmservice_worker.errors import error_body
-from llmservice_worker.inprocess import Disconnected
+from llmservice_worker.errors import Refused
+from llmservice_worker.tasks.answers import Classification, CodeAnswer, Writing
 from llmservice_worker.tasks.classification import classify
-from llmservice_worker.tasks.engine import Engine, Refused, passed_on
-from llmservice_worker.tasks.requests import Classify, Invalid, TaskRequest, WritingRequest, parsed
+from llmservice_worker.tasks.engine import Engine, passed_on
+from llmservice_worker.tasks.requests import Classify, TaskRequest, WritingRequest, parsed
 from llmservice_worker.tasks.templates import DEFAULTS, TemplateError, check, render
 from llmservice_worker.tasks.writing import WritingTask
 
 _log = logging.getLogger(__name__)
 
 PREFIX: Final = "/v1/tasks/"
-_LONGEST_BODY: Final = 8 * 2**20
 
 
 class TaskApp:
@@ -39,42 +40,33 @@ class TaskApp:
         self._templates = {**DEFAULTS, **{task: text for task, text in templates.items() if _is_usable(task, text)}}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request."""
+        """Serve one HTTP request; raises Refused and ClientGone, as what stands around it answers them."""
         task = scope["path"].removeprefix(PREFIX)
         if task not in TEMPLATE_FIELDS:
             message = f"There is no task '{task[:64]}': use {PREFIX}{{{','.join(TEMPLATE_FIELDS)}}}."
-            return await reply_json(send, 404, error_body(404, message, code="unknown_url"))
+            raise Refused(404, message, code="unknown_url")
         if scope["method"] != "POST":
             message = f"Not allowed to {scope['method']} on {scope['path']}: use POST."
-            return await reply_json(send, 405, error_body(405, message), [(b"allow", b"POST")])
-        body = await _body(receive)
-        if body is None:
-            message = f"The body is larger than {_LONGEST_BODY} bytes."
-            return await reply_json(send, 413, error_body(413, message))
-        try:
-            request = parsed(task, body)
-        except Invalid as invalid:
-            return await reply_json(send, 400, invalid.body)
+            raise Refused(405, message, headers=[(b"allow", b"POST")])
+        bodies.check_headers(scope["headers"], b"application/json", bodies.JSON_BYTES)
+        request = parsed(task, await bodies.read(receive, bodies.JSON_BYTES), self._model)
         async with _watched(receive) as gone:
-            return await self._do(task, request, Engine(self._app, passed_on(scope["headers"]), gone), send)
+            engine = Engine(self._app, passed_on(scope["headers"]), gone)
+            answer = await self._answer(task, request, engine, send)
+        note_model(scope, request.model)
+        if answer is not None:
+            await reply_json(send, 200, answer.model_dump_json().encode())
 
-    async def _do(self, task: str, request: TaskRequest, engine: Engine, send: Send) -> None:
-        model, template = request.model or self._model, self._templates[task]
-        try:
-            if isinstance(request, Classify):
-                label = await classify(engine, model, template, request)
-                return await reply_json(send, 200, label.model_dump_json().encode())
-            assert isinstance(request, WritingRequest)
-            field = TEMPLATE_FIELDS[task][0]
-            writing = WritingTask(task, field, model, render(task, template, request.values()), request)
-            if request.stream:
-                return await writing.streamed(engine, send)
-            answer = await writing.whole(engine)
-            return await reply_json(send, 200, answer.model_dump_json().encode())
-        except Refused as refused:
-            return await reply_json(send, refused.status, refused.body)
-        except Disconnected:
-            return await reply_json(send, 408, error_body(408))
+    async def _answer(
+        self, task: str, request: TaskRequest, engine: Engine, send: Send
+    ) -> Classification | Writing | CodeAnswer | None:
+        """The answer; None where it went to `send` as a stream."""
+        template = self._templates[task]
+        if isinstance(request, Classify):
+            return await classify(engine, template, request)
+        assert isinstance(request, WritingRequest)
+        writing = WritingTask(task, render(task, template, request.values()), request)
+        return await (writing.streamed(engine, send) if request.stream else writing.whole(engine))
 
 
 def _is_usable(task: str, template: str) -> bool:
@@ -84,19 +76,6 @@ def _is_usable(task: str, template: str) -> bool:
         _log.error("a task template is not used: %s", error)
         return False
     return True
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body; None where it is too long."""
-    body = b""
-    while True:
-        message = await receive()
-        piece: bytes = message.get("body", b"")
-        body += piece
-        if len(body) > _LONGEST_BODY:
-            return None
-        if not message.get("more_body", False):
-            return body
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ nothing else; it is ended too, so that a label is told from a longer one.
 from typing import Any, Final
 
 from llmservice_worker.tasks.answers import Classification, classification, usage_of
-from llmservice_worker.tasks.engine import Engine
+from llmservice_worker.tasks.engine import COMPLETIONS, TOKENIZE, Engine
 from llmservice_worker.tasks.probabilities import label_probabilities
 from llmservice_worker.tasks.requests import Classify
 from llmservice_worker.tasks.templates import render
@@ -18,9 +18,9 @@ _ANSWER: Final = 'The category of this text is "{}"'
 Tokens = list[int]
 
 
-async def classify(engine: Engine, model: str, template: str, request: Classify) -> Classification:
-    """The label of the request's text; raises Refused and Disconnected as the engine does."""
-    values = request.values()
+async def classify(engine: Engine, template: str, request: Classify) -> Classification:
+    """The label of the request's text; raises Refused and ClientGone as the engine does."""
+    values, model = request.values(), request.model
     prompts = [
         await _tokens(engine, model, {"messages": [{"role": "user", "content": prompt}], "add_generation_prompt": True})
         for prompt in (render(_TASK, template, values), render(_TASK, template, {**values, "text": ""}))
@@ -30,7 +30,7 @@ async def classify(engine: Engine, model: str, template: str, request: Classify)
         for label in request.labels
     ]
     scored = await engine.ask(
-        "/v1/completions",
+        COMPLETIONS,
         {
             "model": model,
             "prompt": [prompt + answer for prompt in prompts for answer in answers],
@@ -50,7 +50,7 @@ async def classify(engine: Engine, model: str, template: str, request: Classify)
 
 
 async def _tokens(engine: Engine, model: str, what: dict[str, Any]) -> Tokens:
-    tokens: Tokens = (await engine.ask("/tokenize", {"model": model, **what}, "text"))["tokens"]
+    tokens: Tokens = (await engine.ask(TOKENIZE, {"model": model, **what}, "text"))["tokens"]
     return tokens
 
 

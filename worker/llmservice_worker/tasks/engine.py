@@ -7,22 +7,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from llmservice_worker.asgi import App, Headers, Send
-from llmservice_worker.errors import error_body, shaped
+from llmservice_worker.body import ClientGone
+from llmservice_worker.errors import Refused, shaped
 from llmservice_worker.inprocess import call, post
 
 _OWN_PARAMS: Final = frozenset({"model", "max_tokens", "temperature", "seed"})
 """What the engine calls as the request of a task does; whatever else it finds wrong is the text's fault."""
 
+TOKENIZE: Final = "/tokenize"
+CHAT: Final = "/v1/chat/completions"
+COMPLETIONS: Final = "/v1/completions"
+
+_ONCE: Final = b"idempotency-key"
+"""It stands for one request to the engine: that which does the work."""
+
 _NOT_PASSED_ON: Final = frozenset({b"content-length", b"content-type", b"transfer-encoding", b"accept-encoding"})
-
-
-class Refused(Exception):
-    """The engine did not do it: what the client is answered."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        super().__init__(status)
-        self.status = status
-        self.body = body
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,19 @@ class Engine:
     gone: asyncio.Event
 
     async def ask(self, path: str, body: Mapping[str, Any], field: str) -> dict[str, Any]:
-        """The engine's answer; raises Refused, which names `field` where the prompt is at fault, and Disconnected."""
-        status, answer = await post(self.app, path, body, self.headers, self.gone)
+        """The engine's answer; raises Refused, which names `field` where the prompt is at fault, and ClientGone."""
+        headers = [pair for pair in self.headers if pair[0].lower() != _ONCE] if path == TOKENIZE else self.headers
+        status, answer = await post(self.app, path, body, headers, self.gone)
         if status != 200:
-            raise Refused(status, about(status, answer, field))
+            raise refusal(status, answer, field)
         found: dict[str, Any] = json.loads(answer)
         return found
 
     async def stream(self, path: str, body: Mapping[str, Any], send: Send) -> None:
-        """Let the engine answer to `send`."""
+        """Let the engine answer to `send`; raises ClientGone where the client left meanwhile."""
         await call(self.app, path, body, send, self.headers, self.gone)
+        if self.gone.is_set():
+            raise ClientGone
 
 
 def passed_on(headers: Headers) -> list[tuple[bytes, bytes]]:
@@ -51,8 +53,8 @@ def passed_on(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in headers if name.lower() not in _NOT_PASSED_ON]
 
 
-def about(status: int, body: bytes, field: str) -> bytes:
-    """The engine's error in OpenAI's shape; one about its prompt names `field`, which the prompt came from."""
+def refusal(status: int, body: bytes, field: str) -> Refused:
+    """The engine's error as the client's: one about its prompt names `field`, which the prompt came from."""
     error = json.loads(shaped(status, body))["error"]
     param = error["param"] if error["param"] in _OWN_PARAMS else field
-    return error_body(status, error["message"], param if status < 500 else None, error["code"])
+    return Refused(status, error["message"], param if status < 500 else None, error["code"])

@@ -1,10 +1,12 @@
 """What is asked of each task: strict types, unknown fields refused."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from llmservice_worker.errors import error_body
+from llmservice_worker import body as bodies
+from llmservice_worker.requests import fields as f
+from llmservice_worker.requests.judge import judged
 
 
 def _has_a_word(text: str) -> str:
@@ -13,30 +15,26 @@ def _has_a_word(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(min_length=1, max_length=2_000_000), AfterValidator(_has_a_word)]
+Text = Annotated[str, Field(min_length=1, max_length=f.TEXT), AfterValidator(_has_a_word)]
 Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_has_a_word)]
 Short = Annotated[str, Field(min_length=1, max_length=8192), AfterValidator(_has_a_word)]
 
 
-class TaskRequest(BaseModel):
+class TaskRequest(f.Request):
     """What all tasks take."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    model: str | None = Field(default=None, min_length=1, max_length=256)
 
     def values(self) -> dict[str, str | None]:
         """What the task's template may name, as text; None where the request does not say it."""
-        asked = self.model_dump(exclude=set(TaskRequest.model_fields) | set(WritingRequest.model_fields))
+        asked = self.model_dump(exclude=set(WritingRequest.model_fields))
         return {name: _as_text(value) for name, value in asked.items()}
 
 
 class WritingRequest(TaskRequest):
     """What the tasks take whose answer the model writes; without `max_tokens` it may be as long as the context."""
 
-    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    max_tokens: f.Tokens | None = None
+    temperature: f.Temperature = 0
+    seed: f.Seed | None = None
     stream: bool = False
 
 
@@ -47,11 +45,12 @@ class Classify(TaskRequest):
     labels: Annotated[list[Name], Field(min_length=2, max_length=64)]
     instructions: Short | None = None
 
-    @model_validator(mode="after")
-    def _labels_differ(self) -> Self:
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError("labels: must differ from each other")
-        return self
+    @field_validator("labels")
+    @classmethod
+    def _labels_differ(cls, labels: list[str]) -> list[str]:
+        if len(set(labels)) != len(labels):
+            raise ValueError("must differ from each other")
+        return labels
 
 
 class Summarize(WritingRequest):
@@ -62,11 +61,12 @@ class Summarize(WritingRequest):
     sentences: Annotated[int, Field(ge=1, le=10_000)] | None = None
     language: Name | None = None
 
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        if self.words is not None and self.sentences is not None:
-            raise ValueError("sentences: give either words or sentences")
-        return self
+    @field_validator("sentences")
+    @classmethod
+    def _one_length(cls, sentences: int | None, info: ValidationInfo) -> int | None:
+        if sentences is not None and info.data.get("words") is not None:
+            raise ValueError("give either words or sentences")
+        return sentences
 
 
 class Translate(WritingRequest):
@@ -101,31 +101,17 @@ REQUESTS: Final[dict[str, type[TaskRequest]]] = {
 }
 
 
-class Invalid(ValueError):
-    """A body that is no request of the task; `body` is the answer, with status 400."""
-
-    def __init__(self, message: str, param: str | None) -> None:
-        super().__init__(message)
-        self.body = error_body(400, message, param)
+_NO_TOKENS: Final = f.Limits(vocabulary=0)
+"""No task takes token ids, which are what limits are for."""
 
 
-def parsed(task: str, body: bytes) -> TaskRequest:
-    """The request in `body`; raises Invalid, which names the first field that is wrong."""
-    try:
-        return REQUESTS[task].model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise _invalid(first) from None
-
-
-def _invalid(error: Any) -> Invalid:
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "json_invalid":
-        return Invalid(f"The body is not JSON: {message.removeprefix('Invalid JSON: ')}", None)
-    param = ".".join(map(str, error["loc"])) or None
-    if param is None and error["type"] == "value_error":
-        param, _, message = message.partition(": ")
-    return Invalid(f"{param}: {message}" if param else message, param)
+def parsed(task: str, raw: bytes, model: str) -> TaskRequest:
+    """The request in the body `raw`, of `model` where it names none; raises Refused, which names the wrong field."""
+    body = bodies.parsed(raw)
+    request = judged(REQUESTS[task], {"model": model, **body}, _NO_TOKENS)
+    bodies.check_duplicates(raw)
+    assert isinstance(request, TaskRequest)
+    return request
 
 
 def _as_text(value: Any) -> str | None:

@@ -3,30 +3,30 @@
 import json
 from typing import Any, Final
 
+from llmservice_worker.args import TEMPLATE_FIELDS
 from llmservice_worker.asgi import Message, Send
 from llmservice_worker.errors import shaped_event
 from llmservice_worker.tasks.answers import Chunk, CodeAnswer, Writing, usage_of, written
-from llmservice_worker.tasks.engine import Engine, Refused, about
+from llmservice_worker.tasks.engine import CHAT, Engine, refusal
 from llmservice_worker.tasks.requests import Code, WritingRequest
 
-_CHAT: Final = "/v1/chat/completions"
 _EVENTS: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 _DONE: Final = b"[DONE]"
 
 
 class WritingTask:
-    """One request of `task`, with its `prompt`; `field` is what the engine's errors about the prompt name."""
+    """One request of `task`, with its `prompt`."""
 
-    def __init__(self, task: str, field: str, model: str, prompt: str, request: WritingRequest) -> None:
+    def __init__(self, task: str, prompt: str, request: WritingRequest) -> None:
         self._task = task
-        self._field = field
+        self._field = TEMPLATE_FIELDS[task][0]
         self._language = request.language if isinstance(request, Code) else None
-        options = request.model_dump(include={"max_tokens", "temperature", "seed"}, exclude_none=True)
-        self._body = {"model": model, "messages": [{"role": "user", "content": prompt}], **options}
+        options = request.model_dump(include={"model", "max_tokens", "temperature", "seed"}, exclude_none=True)
+        self._body = {"messages": [{"role": "user", "content": prompt}], **options}
 
     async def whole(self, engine: Engine) -> Writing | CodeAnswer:
-        """The answer; raises Refused and Disconnected as the engine does."""
-        found = await engine.ask(_CHAT, self._body, self._field)
+        """The answer; raises Refused and ClientGone as the engine does."""
+        found = await engine.ask(CHAT, self._body, self._field)
         choice = found["choices"][0]
         return self._answer(found["model"], choice["message"]["content"] or "", choice["finish_reason"], found["usage"])
 
@@ -34,9 +34,9 @@ class WritingTask:
         """Send chunks as they come, then the answer, then [DONE]; raises Refused where the engine does not begin."""
         body = {**self._body, "stream": True, "stream_options": {"include_usage": True}}
         stream = _Stream(self, send)
-        await engine.stream(_CHAT, body, stream.take)
+        await engine.stream(CHAT, body, stream.take)
         if stream.status != 200:
-            raise Refused(stream.status, about(stream.status, stream.rest, self._field))
+            raise refusal(stream.status, stream.rest, self._field)
 
     def _answer(self, model: str, text: str, reason: str | None, usage: Any) -> Writing | CodeAnswer:
         return written(self._task, model, text, reason, usage_of(usage), self._language)

@@ -6,9 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from llmservice_worker.asgi import App, Message, Receive, Scope, Send, reply_json
+from llmservice_worker.body import ClientGone
+from llmservice_worker.errors import Refused
 from tests.unit.worker.asgi_apps import Answer
 
 Json = dict[str, Any]
+
+CLIENT = [(b"x-request-id", b"r7"), (b"traceparent", b"t7"), (b"idempotency-key", b"i7")]
+"""Headers of the client's request beside those of its body."""
 
 
 class Engine:
@@ -74,7 +79,10 @@ def usage(prompt: int, completion: int) -> Json:
 async def ask(
     app: App, task: str, body: Json | bytes, method: str = "POST", leaves: asyncio.Event | None = None
 ) -> Answer:
-    """One request of a client that stays until it is answered, or disconnects when `leaves` is set."""
+    """One request of a client that stays until it is answered, or disconnects when `leaves` is set.
+
+    What the app raises is answered as the replica's ingress does.
+    """
     answer = Answer()
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     half = len(content) // 2
@@ -98,8 +106,14 @@ async def ask(
             answer.body += message["body"]
             answer.ended = not message["more_body"]
 
-    headers = [(b"content-length", str(len(content)).encode()), (b"x-request-id", b"r7"), (b"traceparent", b"t7")]
-    await app({"type": "http", "method": method, "path": f"/v1/tasks/{task}", "headers": headers}, receive, send)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode()), *CLIENT]
+    scope = {"type": "http", "method": method, "path": f"/v1/tasks/{task}", "headers": headers}
+    try:
+        await app(scope, receive, send)
+    except Refused as refused:
+        await reply_json(send, refused.status, refused.body, refused.headers)
+    except ClientGone:
+        answer.ended = True
     return answer
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
+from llmservice_worker.body import JSON_BYTES
 from llmservice_worker.shaping import ErrorShaping
 from llmservice_worker.tasks.app import TaskApp
 from tests.unit.worker.asgi_apps import Answer, replies
@@ -66,6 +67,16 @@ async def test_the_engine_sees_who_asks_and_none_of_the_bodys_headers() -> None:
     for headers, (_, body) in zip(engine.headers, engine.asked, strict=True):
         assert (headers[b"x-request-id"], headers[b"traceparent"]) == (b"r7", b"t7")
         assert headers[b"content-length"] == str(len(json.dumps(body))).encode()
+
+
+async def test_an_idempotency_key_stands_for_the_request_that_does_the_work() -> None:
+    engine = Engine()
+    await ask(tasks(engine), "classify", {"text": "x", "labels": ["a", "b"]})
+    await ask(tasks(engine), "answer", {"question": "x"})
+    keys = {
+        path: headers.get(b"idempotency-key") for headers, (path, _) in zip(engine.headers, engine.asked, strict=True)
+    }
+    assert keys == {"/tokenize": None, "/v1/completions": b"i7", "/v1/chat/completions": b"i7"}
 
 
 def says_glad(token: str, prompt: str) -> float:
@@ -212,6 +223,7 @@ async def test_a_client_that_leaves_ends_the_generation(stream: bool) -> None:
     answer = await asked
     assert heard == ["http.disconnect"]
     assert b"task.answer" not in answer.body
+    assert answer.ended
 
 
 @pytest.mark.parametrize("task", ["", "paint", "Classify", "classify/", "classify/x", "../completions", "x" * 9999])
@@ -238,6 +250,6 @@ async def test_what_is_invalid_does_not_reach_the_engine() -> None:
 
 async def test_a_body_without_bound_is_refused() -> None:
     engine = Engine()
-    answer = await ask(tasks(engine), "answer", b" " * (8 * 2**20 + 1))
+    answer = await ask(tasks(engine), "answer", b" " * (JSON_BYTES + 1))
     assert (answer.status, answer.error["code"]) == (413, "request_too_large")
     assert engine.asked == []

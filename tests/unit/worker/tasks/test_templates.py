@@ -51,11 +51,11 @@ GOLDEN = [
 
 @pytest.mark.parametrize(("task", "body", "prompt"), GOLDEN)
 def test_prompts_of_our_templates(task: str, body: str, prompt: str) -> None:
-    assert render(task, DEFAULTS[task], parsed(task, body.encode()).values()) == prompt
+    assert render(task, DEFAULTS[task], parsed(task, body.encode(), "m").values()) == prompt
 
 
 def test_the_fields_of_templates_are_those_of_the_requests() -> None:
-    bodies = {"text": "x", "question": "x", "instruction": "x", "labels": ["a", "b"], "target": "x"}
+    bodies = {"model": "m", "text": "x", "question": "x", "instruction": "x", "labels": ["a", "b"], "target": "x"}
     for task, fields in TEMPLATE_FIELDS.items():
         request = REQUESTS[task].model_validate(
             {name: bodies[name] for name, field in REQUESTS[task].model_fields.items() if field.is_required()}
