@@ -17,6 +17,7 @@ import kopf
 from prometheus_client import CollectorRegistry
 
 from llmservice_api.json_lines import JsonLines
+from llmservice_api.names import LLMSERVICES
 from llmservice_operator import health as health_module
 from llmservice_operator.apikeys import KeyIssuer, new_key
 from llmservice_operator.cluster import Access, Cluster, connect
@@ -28,6 +29,7 @@ from llmservice_operator.observed import Install
 from llmservice_operator.probe import HttpProber
 from llmservice_operator.reconcile import Prober, Reconciler
 from llmservice_operator.relist import Relister, shared_part_changed
+from llmservice_operator.service_metrics import ServiceMetrics
 from llmservice_operator.settings import Settings, SettingsError, from_environment
 from llmservice_operator.store import Store
 from llmservice_operator.workqueue import KeyQueue
@@ -84,6 +86,7 @@ async def run(settings: Settings, prober: Prober | None = None) -> None:
     configure(kopf_settings)
     pepper = read_pepper(settings.pepper_file)
     store, metrics = Store(), Metrics(CollectorRegistry())
+    metrics.registry.register(ServiceMetrics(lambda: list(store.of_kind(LLMSERVICES))))
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(connect(access(kopf_settings, time.monotonic)))
         if prober is None:
