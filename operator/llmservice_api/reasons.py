@@ -26,7 +26,6 @@ class Reason(StrEnum):
     # Accepted
     VALID = "Valid"
     INVALID_SPEC = "InvalidSpec"
-    NOT_SUPPORTED = "NotSupported"
     HOST_RESERVED = "HostReserved"
     HOST_TAKEN = "HostTaken"
     CHILD_NOT_OWNED = "ChildNotOwned"

@@ -25,7 +25,12 @@ TEMPORARY: Final = frozenset(
     }
 )
 """Reasons that time alone may mend."""
-_TOLD: Final = (ConditionType.READY, ConditionType.PROGRESSING, ConditionType.LIMITS_ENFORCED)
+_TOLD: Final = (
+    ConditionType.READY,
+    ConditionType.PROGRESSING,
+    ConditionType.ADAPTERS_READY,
+    ConditionType.LIMITS_ENFORCED,
+)
 
 
 @dataclass(frozen=True)

@@ -112,9 +112,14 @@ def of_revision(revision: str, objects: Sequence[Json]) -> list[Json]:
 
 def ready_replicas(pods: Sequence[Json]) -> int:
     """Replicas of a revision whose worker pods are Ready: one pod each, or as many as the pods' label says."""
-    ready = [pod for pod in pods if _is_worker(pod) and _is_ready(pod)]
+    ready = [pod for pod in pods if is_ready_worker(pod)]
     of_one = int(ready[0]["metadata"]["labels"].get(LABEL_REPLICA_PODS, "1")) if ready else 1
     return len(ready) // of_one
+
+
+def is_ready_worker(pod: Json) -> bool:
+    """Whether it is a worker pod that is Ready."""
+    return _is_worker(pod) and _is_ready(pod)
 
 
 def _is_worker(pod: Json) -> bool:

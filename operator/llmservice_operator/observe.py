@@ -1,5 +1,6 @@
 """Read everything that bears on one LLMService, before anything is decided."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.names import GPUPOOLS, LABEL_NAMESPACE, LABEL_SERVICE, LLMSERVICES
 from llmservice_operator.observed import Install, Observed
+from llmservice_operator.resources.adapters import adapter_claims
 from llmservice_operator.resources.ingress import ingress_name
 from llmservice_operator.resources.worker_args import claim_of
 from llmservice_operator.store import Ref, Store
@@ -42,6 +44,7 @@ async def observe(store: Store, reader: Reader, install: Install, service: Json,
         clusters=[obj for ref, obj in related if ref.plural == "rayclusters"],
         pods=[obj for ref, obj in related if ref.plural == "pods"],
         missing_claim=await _missing_claim(store, reader, namespace, spec),
+        missing_adapter_claim=await _missing_of(store, reader, namespace, adapter_claims(spec)),
         has_default_class=any(_is_default(item) for item in store.of_kind("ingressclasses")),
         host_owner=_host_owner(store, install, namespace, name, spec),
     )
@@ -68,7 +71,11 @@ def ingresses_of(store: Store, install: Install, namespace: str, name: str) -> l
 
 
 async def _missing_claim(store: Store, reader: Reader, namespace: str, spec: LLMServiceSpec) -> str | None:
-    for claim in (claim_of(spec.model.source), spec.model.cache_claim):
+    return await _missing_of(store, reader, namespace, (claim_of(spec.model.source), spec.model.cache_claim))
+
+
+async def _missing_of(store: Store, reader: Reader, namespace: str, claims: Iterable[str | None]) -> str | None:
+    for claim in claims:
         if claim is None or store.get(Ref("persistentvolumeclaims", namespace, claim)) is not None:
             continue
         if await reader.get("persistentvolumeclaims", namespace, claim) is None:

@@ -68,6 +68,22 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Replicas:
+    """What replicas say of their adapters, by the pod's uid: `answers` of those that were asked now (None: nothing).
+
+    `settled`: those that have loaded all that this generation names, as they said before.
+    """
+
+    answers: Mapping[str, Sequence[Json] | None] = field(default_factory=dict)
+    settled: frozenset[str] = frozenset()
+
+    @property
+    def speak(self) -> bool:
+        """Whether any of them says anything."""
+        return bool(self.settled) or any(answer is not None for answer in self.answers.values())
+
+
+@dataclass(frozen=True)
 class Observed:
     """One LLMService and all that bears on it. `children` are what we made, by reference; clusters and pods KubeRay."""
 
@@ -87,6 +103,8 @@ class Observed:
     route_probe: Probe | None = None
     download: Json | None = None
     refused: Mapping[Ref, Refused] = field(default_factory=dict)
+    missing_adapter_claim: str | None = None
+    adapter_replicas: Replicas = Replicas()
 
     @property
     def name(self) -> str:

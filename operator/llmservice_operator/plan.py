@@ -1,6 +1,6 @@
 """The decision: from what is observed to what is applied, deleted and said. Pure; nothing here reads or writes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from llmservice_api.base import seconds
 from llmservice_api.names import SERVE_PORT
 from llmservice_api.reasons import ConditionType, Reason
+from llmservice_operator import adapters
 from llmservice_operator.conditions import Finding, false, true
 from llmservice_operator.engine import EngineState, engine_state, of_revision
 from llmservice_operator.observed import Observed, Question, instant, is_owned
@@ -48,14 +49,6 @@ class Plan:
 Check = Callable[[Observed], Finding | None]
 
 
-def adapters_are_not_supported(observed: Observed) -> Finding | None:
-    """Adapters are in the API, but this version cannot serve them."""
-    if not observed.spec.adapters:
-        return None
-    message = "spec.adapters: adapters cannot be served by this version; remove them"
-    return false(ConditionType.ACCEPTED, Reason.NOT_SUPPORTED, message)
-
-
 def host_is_reserved(observed: Observed) -> Finding | None:
     """The host is an address, or one that all services share: whoever had it would have their requests."""
     if observed.spec.endpoint is None:
@@ -91,7 +84,6 @@ def child_is_refused(observed: Observed) -> Finding | None:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
-    adapters_are_not_supported,
     host_is_reserved,
     host_is_taken,
     child_is_refused,
@@ -125,7 +117,7 @@ def _placed(observed: Observed, accepted: Finding, placement: Placed) -> Plan:
         rollout=rollout,
         engines=engines,
     )
-    if observed.missing_claim is not None or observed.spec.paused:
+    if observed.missing_claim or observed.missing_adapter_claim or observed.spec.paused:
         return replace(plan, rollout=_held(observed))
     changes = tuple(
         (plural, obj)
@@ -258,6 +250,7 @@ class ProbeTargets:
     engine_address: str | None = None
     through_gateway: bool = False
     downloads: tuple[str, ...] = ()
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
 
 def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
@@ -274,7 +267,17 @@ def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
     ask_route = routable and not is_routed(observed, plan)
     fetch = plan.engines[plan.wanted].fetch if not up else None
     downloads = fetch.addresses[:_ASKED_DOWNLOADS] if fetch else ()
-    return ProbeTargets(question, address(observed, plan.wanted) if ask_engine else None, ask_route, downloads)
+    engine = address(observed, plan.wanted) if ask_engine else None
+    return ProbeTargets(question, engine, ask_route, downloads, replicas_to_ask(observed, plan))
+
+
+def replicas_to_ask(observed: Observed, plan: Plan) -> dict[str, str]:
+    """Replicas of the active revision, where that is the wanted one, that have not loaded all adapters yet."""
+    if not observed.spec.adapters or plan.rollout is None or plan.rollout.active != plan.wanted:
+        return {}
+    if not plan.rollout.create:  # held: they know of another spec
+        return {}
+    return adapters.to_ask(of_revision(plan.rollout.active or "", observed.pods), observed.adapter_replicas.settled)
 
 
 def _route_is_proved(observed: Observed) -> bool:

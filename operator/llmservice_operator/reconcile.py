@@ -1,8 +1,8 @@
 """One LLMService, once: observe, plan, execute, report. The same way for every event and every relist."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -10,13 +10,14 @@ from pydantic import ValidationError
 
 from llmservice_api.names import LLMSERVICES
 from llmservice_api.reasons import ConditionType, Reason
+from llmservice_operator.adapters import Settled, is_settled, next_look
 from llmservice_operator.cluster import ApiError, Cluster
 from llmservice_operator.conditions import Finding, false, merge, news
 from llmservice_operator.execute import execute, record
 from llmservice_operator.fetching import told
 from llmservice_operator.observe import ingresses_of, observe
-from llmservice_operator.observed import Install, Observed, Probe, Question
-from llmservice_operator.plan import Plan, decide, has_died, probe_targets
+from llmservice_operator.observed import Install, Observed, Probe, Question, Replicas
+from llmservice_operator.plan import Plan, decide, has_died, probe_targets, replicas_to_ask
 from llmservice_operator.report import findings, status
 from llmservice_operator.store import Ref, Store
 
@@ -41,6 +42,9 @@ class Prober(Protocol):
     async def progress(self, address: str) -> Json | None:
         """Of a download, by the pod at `<ip>:<port>`; None where it does not answer."""
 
+    async def adapters(self, address: str) -> Sequence[Json] | None:
+        """Of its adapters, by the replica at `<ip>:<port>`; None where it does not answer."""
+
 
 @dataclass
 class Reconciler:
@@ -52,6 +56,7 @@ class Reconciler:
     install: Install
     clock: Callable[[], datetime]
     instance: str
+    settled: Settled = field(default_factory=Settled)
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """Bring the LLMService (namespace, name) nearer to its spec; returns seconds to the next look, or None."""
@@ -59,9 +64,12 @@ class Reconciler:
         service = self.store.get(Ref(LLMSERVICES, namespace, name))
         if service is None or "deletionTimestamp" in service["metadata"]:
             await self._remove_ingresses(namespace, name)
+            self.settled.note(key, 0, frozenset())
             return None
         try:
             observed = await observe(self.store, self.cluster, self.install, service, self.clock())
+            known = self.settled.of(key, observed.generation)
+            observed = replace(observed, adapter_replicas=Replicas(settled=known))
             return await self._reconcile(observed)
         except ValidationError as error:  # of the spec, or of what the worker would be told
             await self._say_invalid(service, error)
@@ -89,7 +97,18 @@ class Reconciler:
         if targets.downloads:
             answers = await asyncio.gather(*(self.prober.progress(address) for address in targets.downloads))
             observed = replace(observed, download=told([answer for answer in answers if answer is not None]))
+        if targets.adapters:
+            observed = await self._adapters_told(observed, targets.adapters)
         return observed
+
+    async def _adapters_told(self, observed: Observed, asked: Mapping[str, str]) -> Observed:
+        said = await asyncio.gather(*(self.prober.adapters(address) for address in asked.values()))
+        answers = dict(zip(asked, said, strict=True))
+        before, wanted = observed.adapter_replicas.settled, observed.spec.adapters
+        there = {pod["metadata"]["uid"] for pod in observed.pods}
+        now = (before & there) | {uid for uid, answer in answers.items() if is_settled(wanted, answer)}
+        self.settled.note((observed.namespace, observed.name), observed.generation, now)
+        return replace(observed, adapter_replicas=Replicas(answers, before & there))
 
     async def _report(self, observed: Observed, plan: Plan) -> None:
         await self._write_status(observed.service, status(observed, plan), findings(observed, plan))
@@ -130,7 +149,12 @@ class Reconciler:
 
 def again_after(observed: Observed, plan: Plan) -> float | None:
     """Seconds until time itself, not an event, may change the outcome."""
-    if observed.refused or observed.missing_claim or plan.accepted.reason is Reason.HOST_TAKEN:
+    if (
+        observed.refused
+        or observed.missing_claim
+        or observed.missing_adapter_claim
+        or plan.accepted.reason is Reason.HOST_TAKEN
+    ):
         return _REFUSED_AGAIN
     if plan.rollout is None:
         return None
@@ -141,6 +165,9 @@ def again_after(observed: Observed, plan: Plan) -> float | None:
         waits.append(timedelta(seconds=_FAILED_PROBE_AGAIN if slow else _PROBE_AGAIN))
     if plan.wanted is not None and plan.engines[plan.wanted].is_fetching:
         waits.append(timedelta(seconds=_DOWNLOADING_AGAIN))
+    look = next_look(observed.spec.adapters, observed.adapter_replicas, replicas_to_ask(observed, plan))
+    if look is not None:
+        waits.append(timedelta(seconds=look))
     if has_died(observed, plan):
         waits.append(timedelta(seconds=_DIED_AGAIN))
     return min(waits).total_seconds() if waits else None

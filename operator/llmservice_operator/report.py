@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from llmservice_api.names import LABEL_REVISION, LABEL_SERVICE
 from llmservice_api.reasons import ConditionType, Reason
+from llmservice_operator import adapters
 from llmservice_operator.conditions import Finding, false, merge, true
 from llmservice_operator.engine import EngineState, of_revision, ready_replicas
 from llmservice_operator.fetching import FAILURES, worth_telling
@@ -40,6 +41,10 @@ def status(observed: Observed, plan: Plan) -> Json:
         "selector": ",".join(_selector(observed.name, serving)),
         "revision": _revision(plan),
         "progress": _progress(observed, plan),
+        "adapters": adapters.statuses(
+            observed.spec.adapters, observed.adapter_replicas, observed.status.get("adapters") or []
+        )
+        or None,
         "placement": _placement(plan),
         "conditions": merge(
             findings(observed, plan), observed.status.get("conditions", []), observed.generation, observed.now
@@ -117,6 +122,8 @@ def findings(observed: Observed, plan: Plan) -> list[Finding]:
     if subject is not None:
         found += [_engine(observed, plan, subject, engine), _route(observed, plan)]
         found += [_scaling(observed, subject), _progressing(plan)]
+    if observed.spec.adapters or observed.missing_adapter_claim is not None:
+        found.append(_adapters(observed))
     ready = _ready(found)
     return [*found, ready, *_abnormal(found, ready)]
 
@@ -144,6 +151,25 @@ def _model(observed: Observed, engine: EngineState | None, *, was_active: bool) 
         note = "" if pinned else "spec.model.revision is not pinned to a commit: a restart may load other weights"
         return true(ConditionType.MODEL_READY, Reason.MODEL_LOADED, note)
     return false(ConditionType.MODEL_READY, Reason.LOADING, "the engine has not loaded the model yet")
+
+
+def _adapters(observed: Observed) -> Finding:
+    """No part of Ready: a broken adapter breaks only itself."""
+    kind = ConditionType.ADAPTERS_READY
+    if observed.missing_adapter_claim is not None:
+        message = (
+            f"an adapter's source names PersistentVolumeClaim {observed.missing_adapter_claim}, which namespace "
+            f"{observed.namespace} does not have: create it, or correct the source; until then nothing is changed"
+        )
+        return false(kind, Reason.CLAIM_MISSING, message)
+    said = adapters.statuses(observed.spec.adapters, observed.adapter_replicas, observed.status.get("adapters") or [])
+    failed = [each for each in said if each["state"] == adapters.FAILED]
+    if failed:
+        return false(kind, Reason.ADAPTER_FAILED, "; ".join(f"{each['name']}: {each['message']}" for each in failed))
+    waiting = [each["name"] for each in said if each["state"] != adapters.LOADED]
+    if waiting:
+        return false(kind, Reason.LOADING, f"not loaded yet: {', '.join(waiting)}")
+    return true(kind, Reason.ADAPTERS_LOADED, f"{len(said)} loaded")
 
 
 def _engine(observed: Observed, plan: Plan, subject: str, engine: EngineState | None) -> Finding:
@@ -231,7 +257,8 @@ def _ready(found: list[Finding]) -> Finding:
         if finding is not None and not finding.holds:
             return false(ConditionType.READY, finding.reason, finding.message)
     if ConditionType.ENGINE_READY not in by_type:
-        return false(ConditionType.READY, found[0].reason, f"no revision serves. {found[0].message}")
+        why = next((finding for finding in found if finding.reason is Reason.CLAIM_MISSING), found[0])
+        return false(ConditionType.READY, why.reason, f"no revision serves. {why.message}")
     return true(ConditionType.READY, Reason.SERVING, "a real token came through the route")
 
 

@@ -8,26 +8,28 @@ from pathlib import Path
 from typing import Final
 
 from llmservice_worker.adapter_checks import FILES, Fault
+from llmservice_worker.args import ADAPTER_ENDPOINTS
 from llmservice_worker.fetch.failure import FetchFailed
 from llmservice_worker.fetch.fetching import CREDENTIALS, Fetcher
 from llmservice_worker.fetch.progress import Meter
 from llmservice_worker.fetch.source import Source
 
-ENDPOINT: Final = "LLMSERVICE_ADAPTERS_ENDPOINT"
-"""Variable with the mirror of the hub, or the S3 server, that adapters come from; absent: the public one."""
+_GROUPS: Final = {"gs": "s3"}
+"""Schemes that are asked by another's protocol."""
 
 
 class AdapterFetch:
-    """Fetches into an empty directory; `environment` holds the credentials, as for models, and ENDPOINT."""
+    """Fetches into an empty directory; `environment` holds the credentials, as for models, and ADAPTER_ENDPOINTS."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._credentials = {name: value for name in CREDENTIALS if (value := environment.get(name))}
-        self._endpoint = environment.get(ENDPOINT)
+        self._endpoints = {group: environment.get(name) for group, name in ADAPTER_ENDPOINTS.items()}
 
     def __call__(self, uri: str, directory: Path) -> None:
         """Bring the adapter's files; raises Fault. Blocks."""
         with tempfile.TemporaryDirectory(dir=directory.parent) as draft:
-            source = Source(uri=uri, endpoint=self._endpoint)
+            scheme = uri.split("://", 1)[0]
+            source = Source(uri=uri, endpoint=self._endpoints.get(_GROUPS.get(scheme, scheme)))
             fetcher = Fetcher(Path(draft), self._credentials, Meter(time.monotonic), check=lambda _: None)
             try:
                 fetcher.fetch(source)

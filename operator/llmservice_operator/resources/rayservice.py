@@ -8,6 +8,7 @@ from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.names import LABEL_REPLICA_PODS, SERVE_APPLICATION, WORKER_GROUP, labels, revision
 from llmservice_operator.observed import RedisStore
+from llmservice_operator.resources.adapters import with_adapters
 from llmservice_operator.resources.metadata import owner_reference, sealed
 from llmservice_operator.resources.pods import autoscaler_options, draining, head_pod, worker_pod
 from llmservice_operator.resources.worker_args import bounds, live_args, pods_of_a_replica, worker_args
@@ -116,5 +117,5 @@ def _worker_template(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[s
     return {
         "groupName": WORKER_GROUP,
         "rayStartParams": start,
-        "template": worker_pod(spec.model, pool, parallel, pod_labels),
+        "template": with_adapters(worker_pod(spec.model, pool, parallel, pod_labels), spec),
     }

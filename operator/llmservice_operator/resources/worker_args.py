@@ -7,7 +7,7 @@ from llmservice_api.base import amount, seconds
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec, ModelSpec
 from llmservice_api.names import MODELS_ROOT
-from llmservice_worker.args import Engine, EngineExtra, LiveArgs, Scaling, Task, UserConfig, WorkerArgs
+from llmservice_worker.args import Adapter, Engine, EngineExtra, LiveArgs, Scaling, Task, UserConfig, WorkerArgs
 from llmservice_worker.fetch.source import Source
 
 _GIB: Final = 2**30
@@ -65,6 +65,7 @@ def worker_args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> WorkerArg
         ),
         tasks=tasks(spec),
         media_hosts=tuple(sorted(spec.model.media_hosts)),
+        adapters=bool(spec.adapters) or spec.dynamic_adapters is not None,
         accelerator=pool.accelerator.resource if pool.accelerator else None,
         cpus=float(pool.worker.threads),
         kv_cache_gib=max(1, math.floor(amount(pool.worker.kv_cache) / _GIB)) if on_cpu else None,
@@ -89,11 +90,19 @@ def bounds(spec: LLMServiceSpec) -> tuple[int, int]:
     return count, max(count, 1)
 
 
+def _user_config(spec: LLMServiceSpec) -> UserConfig:
+    return UserConfig(
+        adapters=tuple(Adapter(name=adapter.name, source=adapter.source) for adapter in spec.adapters),
+        dynamic_adapters=spec.dynamic_adapters.source.rstrip("/") if spec.dynamic_adapters else None,
+        templates=spec.task_templates.to_wire(),
+    )
+
+
 def live_args(spec: LLMServiceSpec) -> LiveArgs:
     """What a running engine takes over."""
     return LiveArgs(
         scaling=_scaling(spec),
-        user_config=UserConfig(templates=spec.task_templates.to_wire()),
+        user_config=_user_config(spec),
         max_queued_requests=max(spec.hold.max_requests, 1),
         drain_s=min(seconds(spec.rollout.drain), _LONGEST_DRAIN_S),
     )

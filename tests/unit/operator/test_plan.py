@@ -223,22 +223,6 @@ def test_recreate_lets_the_old_one_go_first() -> None:
     assert world.up(new).settle().rollout.active == new  # type: ignore[union-attr]
 
 
-REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "adapters": ({"adapters": [{"name": "a", "source": "hf://o/a"}]}, "NotSupported", "spec.adapters"),
-}
-
-
-@pytest.mark.parametrize(("fields", "reason", "text"), REFUSALS.values(), ids=REFUSALS)
-def test_what_this_version_cannot_do_is_said_and_nothing_is_made(
-    fields: dict[str, Any], reason: str, text: str
-) -> None:
-    world = World(AService().spec(**fields).build())
-    assert world.step().apply == ()
-    assert world.condition("Accepted")[:2] == world.condition("Ready")[:2] == ("False", reason)
-    assert text in world.condition("Accepted")[2]
-    assert world.condition("Stalled")[0] == "True"
-
-
 def test_a_bad_spec_leaves_the_old_revision_and_the_good_one_restores_what_was() -> None:
     world, old = serving()
     world.edit(endpoint={"host": "llm.example.com"}).settle()

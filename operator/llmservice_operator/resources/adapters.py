@@ -1,0 +1,60 @@
+"""What a worker pod needs to load adapters: volumes of their claims, and what other sources ask for."""
+
+from typing import Any, Final
+
+from llmservice_api.llmservice import LLMServiceSpec
+from llmservice_api.names import MODELS_ROOT, content_hash
+from llmservice_operator.resources.fetch import credentials
+from llmservice_operator.resources.worker_args import claim_of, is_fetched
+from llmservice_worker.args import ADAPTER_ENDPOINTS
+
+Json = dict[str, Any]
+
+_GROUPS: Final = {"gs": "s3"}
+
+
+def adapter_sources(spec: LLMServiceSpec) -> list[str]:
+    """Sources of all adapters, the folder of dynamic ones included, each once and in one order."""
+    folder = [spec.dynamic_adapters.source] if spec.dynamic_adapters else []
+    return sorted({*(adapter.source for adapter in spec.adapters), *folder})
+
+
+def adapter_claims(spec: LLMServiceSpec) -> list[str]:
+    """PersistentVolumeClaims of adapters, without the one that the model is on."""
+    claims = {claim for source in adapter_sources(spec) if (claim := claim_of(source)) is not None}
+    return sorted(claims - {claim_of(spec.model.source)})
+
+
+def with_adapters(template: Json, spec: LLMServiceSpec) -> Json:
+    """A worker's template that can load the adapters; without adapters, as it was."""
+    if not adapter_sources(spec):
+        return template
+    pod = template["spec"]
+    engine, *others = pod["containers"]
+    named = [(f"adapters-{content_hash(claim)}", claim) for claim in adapter_claims(spec)]
+    mounts = [{"name": name, "mountPath": f"{MODELS_ROOT}/{claim}", "readOnly": True} for name, claim in named]
+    volumes = [{"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}} for name, claim in named]
+    engine = engine | {
+        "volumeMounts": [*engine["volumeMounts"], *mounts],
+        "env": [*engine["env"], *_environment(spec)],
+    }
+    return template | {"spec": pod | {"containers": [engine, *others], "volumes": [*pod["volumes"], *volumes]}}
+
+
+def _environment(spec: LLMServiceSpec) -> list[Json]:
+    """The model's credentials and endpoint, as far as adapters that are fetched are asked for them."""
+    fetched = {_group(source): source for source in adapter_sources(spec) if is_fetched(source)}
+    found = [
+        variable
+        for source in fetched.values()
+        for variable in credentials(spec.model.model_copy(update={"source": source}))
+    ]
+    of_model = _group(spec.model.source) if is_fetched(spec.model.source) else next(iter(fetched), None)
+    if spec.model.endpoint and of_model in fetched:
+        found.append({"name": ADAPTER_ENDPOINTS[of_model], "value": spec.model.endpoint})
+    return found
+
+
+def _group(source: str) -> str:
+    scheme = source.split("://", 1)[0]
+    return _GROUPS.get(scheme, scheme)
