@@ -77,7 +77,8 @@ class EngineReplica:
         self._templates: dict[str, str] = {}
         self._task_app: TaskApp | None = None
         self._told: dict[str, Callable[[], Any]] = {"engine": self._life.report}
-        self._side = SidePort(self._told, REGISTRY)
+        self._is_warm = False
+        self._side = SidePort(self._told, REGISTRY, is_ready=lambda: self._is_warm and self._life.is_ready)
         await self._side.start()
         self._figures = EngineMetrics(REGISTRY, _STARTS)
         self._figures.starts()
@@ -101,6 +102,7 @@ class EngineReplica:
         app = front(self._ask_engine, served, self._task_apps, self._is_away)
         took = await warm_up(app, self._args.model_id, self._args.tasks)
         self._figures.took("warm_up", sum(took))
+        self._is_warm = True
         _log.info("engine warm: first requests took %s s", ", ".join(f"{seconds:.1f}" for seconds in took))
         self._tasks = [asyncio.create_task(self._watch_engine()), asyncio.create_task(liveness.end_when_stalled())]
         return AccessLog(app, [lines(output.opened()), Metrics(REGISTRY, PATHS).heard], time.monotonic)

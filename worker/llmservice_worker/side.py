@@ -1,4 +1,4 @@
-"""The replica's side port: `GET /metrics` (vLLM's figures and ours, one scrape) and `GET /state` (what providers say).
+"""The replica's side port: `/metrics` (vLLM's figures and ours, one scrape), `/state` (what providers say), `/ready`.
 
 It runs in the replica's own event loop, has no key and tells nothing of a prompt; a NetworkPolicy says who may ask.
 """
@@ -26,11 +26,16 @@ class SidePort:
     """
 
     def __init__(
-        self, providers: Mapping[str, Callable[[], Any]], registry: CollectorRegistry, retry: float = 2.0
+        self,
+        providers: Mapping[str, Callable[[], Any]],
+        registry: CollectorRegistry,
+        retry: float = 2.0,
+        is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self._providers = providers
         self._registry = registry
         self._retry = retry
+        self._is_ready = is_ready
         self._runner: web.AppRunner | None = None
         self._opening: asyncio.Task[None] | None = None
 
@@ -44,6 +49,7 @@ class SidePort:
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/state", self._state)
+        app.router.add_get("/ready", self._ready)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         if not await self._opened(port, address):
@@ -82,6 +88,10 @@ class SidePort:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        """For the pod's readiness: 503 while this replica has no engine that answers."""
+        return web.Response(status=200 if self._is_ready() else 503)
 
     async def _state(self, _: web.Request) -> web.Response:
         return web.json_response({name: provider() for name, provider in self._providers.items()})

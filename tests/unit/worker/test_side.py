@@ -94,3 +94,14 @@ async def test_stopping_gives_up_on_a_port_that_stays_taken() -> None:
         async with asyncio.timeout(10):
             await side.stop()
     assert not side.is_open
+
+
+async def test_readiness_is_asked_anew_each_time() -> None:
+    ready = [False]
+    side, port = SidePort({}, CollectorRegistry(), is_ready=lambda: ready[0]), free_port()
+    await side.start(port, LOCAL)
+    before, _ = await get(f"http://{LOCAL}:{port}/ready")
+    ready[0] = True
+    after, _ = await get(f"http://{LOCAL}:{port}/ready")
+    await side.stop()
+    assert (before, after) == (503, 200)
