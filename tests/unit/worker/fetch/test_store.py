@@ -1,0 +1,53 @@
+"""The volume's folder: whole or not there."""
+
+from pathlib import Path
+
+import pytest
+
+from llmservice_worker.fetch.store import MARK, Fetched, Place
+
+DONE = Fetched("sha256:ab", 7)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "models", "key")
+
+
+def test_nothing_is_there_until_it_is_finished(place: Place) -> None:
+    with place.locked(lambda: None):
+        draft = place.begin()
+        (draft / "config.json").write_text("{}")
+        (draft / "old.json.1234.part").write_text("left over")
+        assert place.fetched() is None
+        assert not place.directory.exists()
+        place.finish(DONE)
+    assert place.fetched() == DONE
+    assert sorted(path.name for path in place.directory.iterdir()) == [MARK, "config.json"]
+    assert not place.draft.exists()
+
+
+def test_a_draft_outlives_the_process(place: Place) -> None:
+    with place.locked(lambda: None):
+        (place.begin() / "a.part").write_text("half")
+    with place.locked(lambda: None):
+        assert (place.begin() / "a.part").read_text() == "half"
+
+
+@pytest.mark.parametrize("mark", [None, "", "{", "[]", '{"digest": "x"}', '{"digest": "x", "bytes": "many"}'])
+def test_a_directory_without_a_sound_mark_is_not_trusted(place: Place, mark: str | None) -> None:
+    place.directory.mkdir(parents=True)
+    (place.directory / "config.json").write_text("{}")
+    if mark is not None:
+        (place.directory / MARK).write_text(mark)
+    assert place.fetched() is None
+    place.begin()
+    assert not place.directory.exists()
+
+
+def test_whoever_comes_second_is_told_to_wait(place: Place) -> None:
+    told: list[str] = []
+    with place.locked(lambda: told.append("first")):
+        assert told == []
+    with place.locked(lambda: told.append("alone again")):
+        assert told == []
