@@ -6,7 +6,7 @@ from typing import Any, Final
 from llmservice_api.base import amount
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import ModelSpec
-from llmservice_api.names import CACHE_ROOT, DASHBOARD_PORT, MODELS_ROOT, SERVE_PORT
+from llmservice_api.names import CACHE_ROOT, DASHBOARD_PORT, MODELS_ROOT, REPLICA_PORT, SERVE_PORT
 from llmservice_operator.resources.fetch import with_fetched_model
 from llmservice_operator.resources.worker_args import claim_of
 
@@ -87,6 +87,17 @@ def draining(template: Json, drain_s: int) -> Json:
     container = container | {"lifecycle": {"preStop": {"exec": {"command": command}}}}
     grace = {"terminationGracePeriodSeconds": drain_s + _MARGIN_S}
     return template | {"spec": template["spec"] | grace | {"containers": [container, *others]}}
+
+
+def answering(template: Json) -> Json:
+    """A worker's template whose pod is Ready while its engine answers: that is how an engine's death is noticed.
+
+    In place of KubeRay's probe, which starts two processes each time and asks the proxy only.
+    """
+    container, *others = template["spec"]["containers"]
+    asked = {"httpGet": {"path": "/ready", "port": REPLICA_PORT}}
+    probe = asked | {"periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 2}
+    return template | {"spec": template["spec"] | {"containers": [container | {"readinessProbe": probe}, *others]}}
 
 
 def autoscaler_options() -> Json:

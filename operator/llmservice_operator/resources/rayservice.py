@@ -10,7 +10,7 @@ from llmservice_api.names import LABEL_REPLICA_PODS, SERVE_APPLICATION, WORKER_G
 from llmservice_operator.observed import RedisStore
 from llmservice_operator.resources.adapters import with_adapters
 from llmservice_operator.resources.metadata import owner_reference, sealed
-from llmservice_operator.resources.pods import autoscaler_options, draining, head_pod, worker_pod
+from llmservice_operator.resources.pods import answering, autoscaler_options, draining, head_pod, worker_pod
 from llmservice_operator.resources.worker_args import bounds, live_args, pods_of_a_replica, worker_args
 from llmservice_worker.application import application
 
@@ -85,7 +85,9 @@ def _workers(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]
     first = bounds(spec)[0] * pods_of_a_replica(spec)
     counts = {"replicas": first, "minReplicas": 0, "maxReplicas": _most_workers(spec, pool)}
     group = _worker_template(spec, pool, pod_labels) | counts
-    return group | {"template": draining(group["template"], seconds(spec.rollout.drain))}
+    template = draining(group["template"], seconds(spec.rollout.drain))
+    # Of several pods of a replica only one has the side port.
+    return group | {"template": template if pods_of_a_replica(spec) > 1 else answering(template)}
 
 
 def _fault_tolerance(store: RedisStore | None) -> Json:

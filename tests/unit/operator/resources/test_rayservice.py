@@ -72,6 +72,13 @@ def test_a_pod_finishes_what_it_has_begun_before_it_goes() -> None:
     assert deployment["graceful_shutdown_timeout_s"] == 120
 
 
+def test_a_pod_is_ready_while_its_engine_answers() -> None:
+    (ray,) = workers(ray_service())["template"]["spec"]["containers"]
+    assert ray["readinessProbe"]["httpGet"] == {"path": "/ready", "port": 8090}
+    several = workers(ray_service(H100, engine={"tensorParallel": 8, "pipelineParallel": 2}))
+    assert "readinessProbe" not in several["template"]["spec"]["containers"][0]
+
+
 def test_a_drain_is_no_other_engine() -> None:
     names = {revision_name("m", spec(rollout={"drain": drain}), APool().build()) for drain in ("15s", "5m")}
     assert len(names) == 1
