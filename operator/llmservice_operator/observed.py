@@ -32,6 +32,8 @@ class Install:
     gateway_needs_default_class: bool = False
     kuberay_namespace: str = "kuberay-system"
     gcs_store: RedisStore | None = None
+    tracing_endpoint: str | None = None
+    monitoring_namespace: str | None = None
 
 
 @dataclass(frozen=True)

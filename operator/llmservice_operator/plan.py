@@ -106,7 +106,7 @@ def decide(observed: Observed) -> Plan:
 
 
 def _placed(observed: Observed, accepted: Finding, placement: Placed) -> Plan:
-    wanted = revision_name(observed.name, observed.spec, placement.pool)
+    wanted = revision_name(observed.name, observed.spec, placement.pool, observed.install.tracing_endpoint)
     engines = _engines(observed, wanted)
     rollout = _rollout(observed, wanted, engines)
     plan = Plan(
@@ -210,17 +210,31 @@ def _instant_of(text: str | None) -> Any:
 def _desired(observed: Observed, placement: Placed, wanted: str, rollout: Rollout) -> list[tuple[str, Json]]:
     service, spec, install = observed.service, observed.spec, observed.install
     desired = [
-        ("networkpolicies", make_network_policy(service, install.namespace, install.kuberay_namespace)),
+        ("networkpolicies", _network_policy(observed)),
         ("poddisruptionbudgets", make_disruption_budget(service, spec)),
     ]
     if rollout.create:
         desired += [
-            ("rayservices", make_ray_service(service, spec, placement.pool, wanted, install.gcs_store)),
+            ("rayservices", _ray_service(observed, placement, wanted)),
             ("services", make_service(service, wanted)),
         ]
     if spec.endpoint is not None:
         desired.append(("ingresses", make_ingress(observed.namespace, observed.name, spec.endpoint, install.namespace)))
     return desired
+
+
+def _network_policy(observed: Observed) -> Json:
+    install = observed.install
+    return make_network_policy(
+        observed.service, install.namespace, install.kuberay_namespace, install.monitoring_namespace
+    )
+
+
+def _ray_service(observed: Observed, placement: Placed, wanted: str) -> Json:
+    install = observed.install
+    return make_ray_service(
+        observed.service, observed.spec, placement.pool, wanted, install.gcs_store, install.tracing_endpoint
+    )
 
 
 def _differs(observed: Observed, plural: str, obj: Json) -> bool:

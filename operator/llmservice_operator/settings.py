@@ -36,6 +36,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             gateway_needs_default_class=environment.get("LLMSERVICE_GATEWAY_NEEDS_DEFAULT_CLASS") == "true",
             kuberay_namespace=environment.get("LLMSERVICE_KUBERAY_NAMESPACE") or "kuberay-system",
             gcs_store=_gcs_store(environment),
+            tracing_endpoint=_url(environment, "LLMSERVICE_TRACING_ENDPOINT"),
+            monitoring_namespace=environment.get("LLMSERVICE_MONITORING_NAMESPACE") or None,
         ),
         pepper_file=Path(
             _required(environment, "LLMSERVICE_PEPPER_FILE", "the mounted file of Secret llmservice-pepper")
@@ -60,6 +62,15 @@ def _namespaces(text: str, own: str) -> tuple[str, ...]:
     """The namespaces named, with the operator's own, where the Ingresses are; none named: all."""
     named = {name.strip() for name in text.split(",") if name.strip()}
     return tuple(sorted(named | {own})) if named else ()
+
+
+def _url(environment: Mapping[str, str], name: str) -> str | None:
+    text = environment.get(name)
+    if not text:
+        return None
+    if not text.startswith(("http://", "https://")):
+        raise SettingsError(f"{name} is {text!r}: set it to a base URL such as http://otel-collector.monitoring:4318")
+    return text.rstrip("/")
 
 
 def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:

@@ -11,7 +11,9 @@ _OURS: Final = (SERVE_PORT, REPLICA_PORT, FETCH_PORT)
 _KUBERAYS: Final = (DASHBOARD_PORT, SERVE_PORT)
 
 
-def make_network_policy(service: Json, install_namespace: str, kuberay_namespace: str) -> Json:
+def make_network_policy(
+    service: Json, install_namespace: str, kuberay_namespace: str, monitoring_namespace: str | None = None
+) -> Json:
     """Ingress only: Ray's own within the service, Serve and what pods tell from ours, the dashboard from KubeRay."""
     name = service["metadata"]["name"]
     ours = {"matchLabels": {"kubernetes.io/metadata.name": install_namespace}}
@@ -34,10 +36,18 @@ def make_network_policy(service: Json, install_namespace: str, kuberay_namespace
                     {"from": [{"podSelector": {"matchLabels": {LABEL_SERVICE: name}}}]},
                     {"from": [{"namespaceSelector": ours}], "ports": _ports(_OURS)},
                     {"from": [{"namespaceSelector": kuberay}], "ports": _ports(_KUBERAYS)},
+                    *_scrapers(monitoring_namespace),
                 ],
             },
         }
     )
+
+
+def _scrapers(namespace: str | None) -> list[Json]:
+    if namespace is None:
+        return []
+    theirs = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    return [{"from": [{"namespaceSelector": theirs}], "ports": _ports((REPLICA_PORT,))}]
 
 
 def _ports(numbers: tuple[int, ...]) -> list[Json]:

@@ -75,7 +75,7 @@ def worker_pod(model: ModelSpec, pool: GPUPoolSpec, tensor_parallel: int, labels
     }
     if pool.accelerator is not None:
         resources["limits"][pool.accelerator.resource] = str(tensor_parallel)
-    ports = [{"containerPort": SERVE_PORT, "name": "serve"}]
+    ports = [{"containerPort": SERVE_PORT, "name": "serve"}, {"containerPort": REPLICA_PORT, "name": "side"}]
     template = _pod(model, pool, labels, _container("ray-worker", model, pool, resources, ports))
     return with_fetched_model(_with_shared_memory(template, pool), model, pool)
 

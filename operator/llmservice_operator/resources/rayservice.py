@@ -21,23 +21,27 @@ _OBJECT_STORE_BYTES: Final = str(200 * 2**20)
 _MOST_WORKERS: Final = 1000
 
 
-def revision_name(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> str:
+def revision_name(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec, tracing: str | None = None) -> str:
     """The revision that this spec on this pool asks for; bounds, access, endpoint and rollout do not enter.
 
     Nor do a pod's drain and the store of GCS: KubeRay hands them to no running cluster, no engine restarts for them.
     """
-    return revision(name, {"cluster": _cluster(spec, pool, {}), "args": _args(name, spec, pool)})
+    return revision(name, {"cluster": _cluster(spec, pool, {}), "args": _args(name, spec, pool, tracing)})
 
 
 def make_ray_service(
-    service: Json, spec: LLMServiceSpec, pool: GPUPoolSpec, name: str, store: RedisStore | None = None
+    service: Json,
+    spec: LLMServiceSpec,
+    pool: GPUPoolSpec,
+    name: str,
+    store: RedisStore | None = None,
+    tracing: str | None = None,
 ) -> Json:
     """The RayService `name`: its cluster never changes; only bounds in serveConfigV2 do."""
     metadata = service["metadata"]
     own_labels = labels(metadata["name"], "engine", name)
-    serve = {
-        "applications": [application(SERVE_APPLICATION, worker_args(metadata["name"], spec, pool), live_args(spec))]
-    }
+    args = worker_args(metadata["name"], spec, pool, tracing)
+    serve = {"applications": [application(SERVE_APPLICATION, args, live_args(spec))]}
     return sealed(
         {
             "apiVersion": "ray.io/v1",
@@ -61,8 +65,8 @@ def make_ray_service(
     )
 
 
-def _args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> Json:
-    return worker_args(name, spec, pool).model_dump(mode="json", exclude_defaults=True)
+def _args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec, tracing: str | None) -> Json:
+    return worker_args(name, spec, pool, tracing).model_dump(mode="json", exclude_defaults=True)
 
 
 def _cluster(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:

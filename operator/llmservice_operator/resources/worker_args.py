@@ -44,8 +44,8 @@ def local_source(model: ModelSpec, pool: GPUPoolSpec) -> str:
     return f"{MODELS_ROOT}/{model.source.removeprefix('pvc://')}".rstrip("/")
 
 
-def worker_args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> WorkerArgs:
-    """All that a running engine cannot change."""
+def worker_args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec, tracing: str | None = None) -> WorkerArgs:
+    """All that a running engine cannot change; `tracing` is the OTLP/HTTP base URL."""
     engine = spec.engine
     on_cpu = pool.accelerator is None
     return WorkerArgs(
@@ -66,6 +66,7 @@ def worker_args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec) -> WorkerArg
         tasks=tasks(spec),
         media_hosts=tuple(sorted(spec.model.media_hosts)),
         adapters=bool(spec.adapters) or spec.dynamic_adapters is not None,
+        tracing_endpoint=tracing,
         accelerator=pool.accelerator.resource if pool.accelerator else None,
         cpus=float(pool.worker.threads),
         kv_cache_gib=max(1, math.floor(amount(pool.worker.kv_cache) / _GIB)) if on_cpu else None,
