@@ -59,6 +59,21 @@ def test_a_bad_number_is_named(name: str, value: str) -> None:
         from_environment(LEAST | {name: value})
 
 
+@pytest.mark.parametrize(("text", "endpoint"), [("", None), ("http://otel:4318/", "http://otel:4318")])
+def test_where_traces_go(text: str, endpoint: str | None) -> None:
+    assert from_environment(LEAST | {"LLMSERVICE_TRACING_ENDPOINT": text}).install.tracing_endpoint == endpoint
+
+
+def test_traces_go_to_a_url() -> None:
+    with pytest.raises(SettingsError, match="LLMSERVICE_TRACING_ENDPOINT is 'otel:4317': set it to a base URL"):
+        from_environment(LEAST | {"LLMSERVICE_TRACING_ENDPOINT": "otel:4317"})
+
+
+@pytest.mark.parametrize(("text", "namespace"), [("", None), ("monitoring", "monitoring")])
+def test_who_scrapes(text: str, namespace: str | None) -> None:
+    assert from_environment(LEAST | {"LLMSERVICE_MONITORING_NAMESPACE": text}).install.monitoring_namespace == namespace
+
+
 @pytest.mark.parametrize("name", ["LLMSERVICE_WORKERS", "LLMSERVICE_PORT"])
 def test_a_count_is_at_least_one(name: str) -> None:
     with pytest.raises(SettingsError, match=name):

@@ -98,6 +98,13 @@ def test_network_policy_lets_in_its_own_the_gateway_and_kuberay_only() -> None:
     assert [port["port"] for port in kuberay["ports"]] == [8265, 8000]
 
 
+def test_network_policy_lets_scrapers_in_where_they_are_named_and_to_the_side_port_only() -> None:
+    found = make_network_policy(SERVICE, INSTALL.namespace, INSTALL.kuberay_namespace, "monitoring")["spec"]
+    scrapers = found["ingress"][-1]
+    assert scrapers["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    assert scrapers["ports"] == [{"port": 8090, "protocol": "TCP"}]
+
+
 def test_ingress() -> None:
     endpoint = Endpoint(host="llm.example.com", ingress_class_name="traefik", tls_secret_name="tls")
     found = make_ingress("team-a", "m", endpoint, INSTALL.namespace)

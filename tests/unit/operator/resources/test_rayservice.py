@@ -72,6 +72,20 @@ def test_a_pod_finishes_what_it_has_begun_before_it_goes() -> None:
     assert deployment["graceful_shutdown_timeout_s"] == 120
 
 
+def test_where_traces_go_is_a_matter_of_the_engine_and_so_of_the_revision() -> None:
+    endpoint = "http://otel:4318"
+    pool = APool().build()
+    assert revision_name("m", spec(), pool) != revision_name("m", spec(), pool, endpoint)
+    found = make_ray_service(SERVICE, spec(), pool, "m-abc123", tracing=endpoint)["spec"]
+    assert json.loads(found["serveConfigV2"])["applications"][0]["args"]["tracing_endpoint"] == endpoint
+    assert "tracing_endpoint" not in json.loads(ray_service()["serveConfigV2"])["applications"][0]["args"]
+
+
+def test_a_worker_names_the_port_that_is_scraped() -> None:
+    (ray,) = workers(ray_service())["template"]["spec"]["containers"]
+    assert {"containerPort": 8090, "name": "side"} in ray["ports"]
+
+
 def test_a_pod_is_ready_while_its_engine_answers() -> None:
     (ray,) = workers(ray_service())["template"]["spec"]["containers"]
     assert ray["readinessProbe"]["httpGet"] == {"path": "/ready", "port": 8090}
