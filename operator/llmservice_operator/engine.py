@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from llmservice_api.names import LABEL_REPLICA_PODS, LABEL_REVISION, SERVE_APPLICATION
+from llmservice_api.names import LABEL_REPLICA_PODS, LABEL_REVISION, REPLICA_PORT, SERVE_APPLICATION
 from llmservice_api.reasons import Reason
 from llmservice_operator.fetching import FAILURES, Fetch, fetch_of, is_under_way
 from llmservice_operator.observed import Refused
@@ -83,7 +83,7 @@ def _state(
     if ray_service is None:
         return EngineState(False, Reason.STARTING, "the RayService is being created")
     status = ray_service.get("status") or {}
-    if _is_serving(status):
+    if _is_serving(status) and not has_no_engine(pods):
         return EngineState(True, Reason.STARTING, "the engine is up and was not asked for a token yet")
     return (
         _refused_pods(clusters)
@@ -117,6 +117,17 @@ def ready_replicas(pods: Sequence[Json]) -> int:
     return len(ready) // of_one
 
 
+def has_no_engine(pods: Sequence[Json]) -> bool:
+    """Whether a revision has workers and none of them is Ready; one that sleeps has none."""
+    return any(_is_worker(pod) for pod in pods) and not ready_replicas(pods)
+
+
+def silent_workers(pods: Sequence[Json]) -> tuple[str, ...]:
+    """`<ip>:<port>` of the side ports of workers that stay and are not Ready."""
+    silent = [pod for pod in pods if _is_worker(pod) and not _is_ready(pod) and not _is_going(pod)]
+    return tuple(f"{ip}:{REPLICA_PORT}" for pod in silent if (ip := pod.get("status", {}).get("podIP")))
+
+
 def is_ready_worker(pod: Json) -> bool:
     """Whether it is a worker pod that is Ready."""
     return _is_worker(pod) and _is_ready(pod)
@@ -126,8 +137,12 @@ def _is_worker(pod: Json) -> bool:
     return bool(pod["metadata"].get("labels", {}).get("ray.io/node-type") == "worker")
 
 
+def _is_going(pod: Json) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
+
+
 def _is_ready(pod: Json) -> bool:
-    if "deletionTimestamp" in pod["metadata"]:
+    if _is_going(pod):
         return False
     conditions = pod.get("status", {}).get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -87,7 +87,10 @@ class Replicas:
 
 @dataclass(frozen=True)
 class Observed:
-    """One LLMService and all that bears on it. `children` are what we made, by reference; clusters and pods KubeRay."""
+    """One LLMService and all that bears on it. `children` are what we made, by reference; clusters and pods KubeRay.
+
+    `causes`: why workers have no engine, as they say it themselves.
+    """
 
     now: datetime
     install: Install
@@ -103,6 +106,7 @@ class Observed:
     host_owner: str | None = None
     engine_probe: Probe | None = None
     route_probe: Probe | None = None
+    causes: Sequence[str] = ()
     download: Json | None = None
     refused: Mapping[Ref, Refused] = field(default_factory=dict)
     missing_adapter_claim: str | None = None

@@ -11,7 +11,7 @@ from llmservice_api.names import SERVE_PORT
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator import adapters
 from llmservice_operator.conditions import Finding, false, true
-from llmservice_operator.engine import EngineState, engine_state, of_revision
+from llmservice_operator.engine import EngineState, engine_state, has_no_engine, of_revision, silent_workers
 from llmservice_operator.observed import Observed, Question, instant, is_owned
 from llmservice_operator.placement import Placed, Refusal, place
 from llmservice_operator.resources.disruptionbudget import make_disruption_budget
@@ -20,7 +20,7 @@ from llmservice_operator.resources.metadata import is_intact
 from llmservice_operator.resources.networkpolicy import make_network_policy
 from llmservice_operator.resources.rayservice import make_ray_service, revision_name
 from llmservice_operator.resources.service import make_service
-from llmservice_operator.resources.worker_args import tasks
+from llmservice_operator.resources.worker_args import bounds, tasks
 from llmservice_operator.rollout import Revisions, Rollout, step
 from llmservice_operator.store import Ref, ref_of
 
@@ -28,6 +28,8 @@ Json = dict[str, Any]
 
 _ASKED_DOWNLOADS: Final = 4
 """Pods that are asked how far they are; with a shared volume one downloads and the others wait."""
+_ASKED_DEAD: Final = 4
+"""How many workers without an engine are asked why."""
 _HURT_PATIENCE_S: Final = 5
 """How long a revision that has lost an engine may take to show that another one answers."""
 
@@ -163,7 +165,8 @@ def has_died(observed: Observed, plan: Plan) -> bool:
     if engine is None or engine.up or (observed.status.get("revision") or {}).get("active") != active:
         return False
     was_dead = observed.condition_reason(ConditionType.ENGINE_READY) == Reason.ENGINE_DIED
-    return engine.reason is Reason.ENGINE_FAILED or (was_dead and engine.reason is Reason.STARTING)
+    is_silent = bounds(observed.spec)[0] > 0 and has_no_engine(of_revision(active or "", observed.pods))
+    return engine.reason is Reason.ENGINE_FAILED or ((was_dead or is_silent) and engine.reason is Reason.STARTING)
 
 
 def address(observed: Observed, revision: str) -> str | None:
@@ -265,6 +268,7 @@ class ProbeTargets:
     through_gateway: bool = False
     downloads: tuple[str, ...] = ()
     adapters: Mapping[str, str] = field(default_factory=dict)
+    dead: tuple[str, ...] = ()
 
 
 def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
@@ -282,7 +286,8 @@ def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
     fetch = plan.engines[plan.wanted].fetch if not up else None
     downloads = fetch.addresses[:_ASKED_DOWNLOADS] if fetch else ()
     engine = address(observed, plan.wanted) if ask_engine else None
-    return ProbeTargets(question, engine, ask_route, downloads, replicas_to_ask(observed, plan))
+    dead = silent_workers(of_revision(plan.wanted, observed.pods))[:_ASKED_DEAD] if hurt else ()
+    return ProbeTargets(question, engine, ask_route, downloads, replicas_to_ask(observed, plan), dead)
 
 
 def replicas_to_ask(observed: Observed, plan: Plan) -> dict[str, str]:

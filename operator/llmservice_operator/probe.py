@@ -12,6 +12,7 @@ from llmservice_operator.questions import answer_is_given, asked
 
 _CONNECT_S = 3
 _ANSWER_MAX = 256 * 1024
+_CAUSE_MAX = 512
 _AT_ONCE = 4
 
 
@@ -39,6 +40,12 @@ class HttpProber:
     async def progress(self, address: str) -> dict[str, Any] | None:
         """What a pod that fetches its model says at `<ip>:<port>`; None where it says nothing (yet, or any more)."""
         return await self._told(f"http://{address}/progress")
+
+    async def cause(self, address: str) -> str:
+        """Why the replica at `<ip>:<port>` has no engine, in its own words; empty where it says nothing."""
+        engine = (await self._told(f"http://{address}/state") or {}).get("engine")
+        known = isinstance(engine, dict) and engine.get("state") != "Ready"
+        return str(engine.get("reason") or "")[:_CAUSE_MAX] if known and isinstance(engine, dict) else ""
 
     async def adapters(self, address: str) -> list[dict[str, Any]] | None:
         """What a replica says of its adapters at `<ip>:<port>`; None where it says nothing (yet, or any more)."""

@@ -42,6 +42,9 @@ class Prober(Protocol):
     async def progress(self, address: str) -> Json | None:
         """Of a download, by the pod at `<ip>:<port>`; None where it does not answer."""
 
+    async def cause(self, address: str) -> str:
+        """Why it has no engine, by the replica at `<ip>:<port>`; empty where it does not say."""
+
     async def adapters(self, address: str) -> Sequence[Json] | None:
         """Of its adapters, by the replica at `<ip>:<port>`; None where it does not answer."""
 
@@ -97,6 +100,9 @@ class Reconciler:
         if targets.downloads:
             answers = await asyncio.gather(*(self.prober.progress(address) for address in targets.downloads))
             observed = replace(observed, download=told([answer for answer in answers if answer is not None]))
+        if targets.dead:
+            said = await asyncio.gather(*(self.prober.cause(address) for address in targets.dead))
+            observed = replace(observed, causes=[cause for cause in said if cause])
         if targets.adapters:
             observed = await self._adapters_told(observed, targets.adapters)
         return observed

@@ -14,6 +14,7 @@ from llmservice_operator.resources.worker_args import bounds
 
 Json = dict[str, Any]
 
+_DIED: Final = "the engine died and is being restarted: "
 _REQUIRED: Final = (
     ConditionType.ACCEPTED,
     ConditionType.PLACED,
@@ -190,13 +191,23 @@ def _not_up(observed: Observed, plan: Plan, subject: str, engine: EngineState, *
     """Ray Serve does not call it healthy: it never was, has lost an engine, or takes over changed settings."""
     kind = ConditionType.ENGINE_READY
     if has_died(observed, plan):
+        why = "; ".join(dict.fromkeys(observed.causes)) or _said_before(observed) or engine.message
         if answers:
-            text = f"an engine of revision {subject} died and is being restarted, another answers: {engine.message}"
+            text = f"an engine of revision {subject} died and is being restarted, another answers: {why}"
             return true(kind, Reason.ENGINE_ANSWERS, text)
-        return false(kind, Reason.ENGINE_DIED, f"the engine died and is being restarted: {engine.message}")
+        return false(kind, Reason.ENGINE_DIED, f"{_DIED}{why}")
     if engine.reason is Reason.STARTING and is_verified(observed, subject):
         return true(kind, Reason.ENGINE_ANSWERS, f"revision {subject} gave a real token")
     return false(kind, engine.reason, engine.message)
+
+
+def _said_before(observed: Observed) -> str:
+    """The reason that status gives for the same death: a replica that ends takes it with it."""
+    if observed.condition_reason(ConditionType.ENGINE_READY) != Reason.ENGINE_DIED:
+        return ""
+    conditions = observed.status.get("conditions", [])
+    message = next(item["message"] for item in conditions if item["type"] == ConditionType.ENGINE_READY)
+    return str(message).removeprefix(_DIED)
 
 
 def _route(observed: Observed, plan: Plan) -> Finding:

@@ -40,6 +40,21 @@ class Tokens:
         self.asked.append(f"{question.model} at {address}")
         return self.engine_answer
 
+    async def cause(self, address: str) -> str:
+        """No replica here says why it has no engine."""
+        self.asked.append(f"why at {address}")
+        return ""
+
+    async def progress(self, address: str) -> dict[str, Any] | None:
+        """No pod here downloads."""
+        self.asked.append(f"progress at {address}")
+        return None
+
+    async def adapters(self, address: str) -> list[dict[str, Any]] | None:
+        """No replica here has adapters."""
+        self.asked.append(f"adapters at {address}")
+        return None
+
     async def route(self, namespace: str, name: str, question: Question, address: str) -> Probe:
         """Through the gateway."""
         self.asked.append(f"{question.model} through /{namespace}/{name} to {address}")

@@ -171,6 +171,11 @@ class APod:
         self._obj["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
         return self
 
+    def at(self, ip: str) -> Self:
+        """It has an address."""
+        self._obj["status"]["podIP"] = ip
+        return self
+
     def of_a_replica(self, pods: int) -> Self:
         """It shares a replica with others: so many in all."""
         self._obj["metadata"]["labels"][LABEL_REPLICA_PODS] = str(pods)

@@ -5,7 +5,7 @@ import pytest
 from llmservice_operator.observed import Probe
 from llmservice_operator.plan import decide, probe_targets
 from llmservice_operator.reconcile import again_after
-from tests.unit.operator.builders import ANSWERS, SILENT, AnEngine, World, serving
+from tests.unit.operator.builders import ANSWERS, SILENT, AnEngine, APod, World, serving
 
 GENERIC = "A replica's health check failed. This deployment will be UNHEALTHY until the replica recovers"
 SICK = {
@@ -45,6 +45,47 @@ def test_one_of_several_engines_that_died_is_told_while_the_others_answer() -> N
     assert (status, reason) == ("True", "EngineAnswers")
     assert "died and is being restarted, another answers" in message
     assert world.condition("Ready")[0] == "True"
+
+
+def test_no_ready_worker_is_a_death_though_ray_serve_says_nothing() -> None:
+    world, revision = serving()
+    world.engine_probe = SILENT
+    world.pods = [APod(revision).at("10.244.0.7").build()]
+    world.settle()
+    assert world.condition("EngineReady")[:2] == ("False", "EngineDied")
+    observed = world.observed()
+    assert probe_targets(observed, decide(observed)).dead == ("10.244.0.7:8090",)
+    world.pods = [APod(revision).at("10.244.0.7").ready().build()]
+    world.engine_probe = ANSWERS
+    world.settle()
+    assert world.condition("Ready")[0] == "True"
+
+
+def test_a_replica_says_why_and_what_it_said_stays() -> None:
+    world, revision = serving()
+    world.engine_probe = SILENT
+    world.pods = [APod(revision).at("10.244.0.7").build()]
+    world.more["causes"] = ["the engine's process died (exit code -9)"]
+    world.settle()
+    assert "exit code -9" in world.condition("EngineReady")[2]
+    world.more["causes"] = []
+    world.settle()
+    assert "exit code -9" in world.condition("EngineReady")[2]
+
+
+def test_one_worker_that_is_not_ready_among_several_is_no_death() -> None:
+    world, revision = serving(replicas=2)
+    world.pods = [APod(revision, name="a").ready().build(), APod(revision, name="b").at("10.244.0.7").build()]
+    world.settle()
+    assert world.condition("EngineReady")[:2] == ("True", "EngineAnswers")
+    assert world.condition("Ready")[0] == "True"
+
+
+def test_a_service_that_wakes_up_is_not_dead() -> None:
+    world, revision = serving(scaling={"minReplicas": 0, "maxReplicas": 1})
+    world.pods = [APod(revision).at("10.244.0.7").build()]
+    world.settle()
+    assert world.condition("EngineReady")[:2] == ("True", "EngineAnswers")
 
 
 def test_it_stays_dead_while_it_starts_again() -> None:

@@ -29,6 +29,32 @@ def test_judge(status: int, answer: bytes, error: str) -> None:
     assert judge(status, answer, Question("m")).error == error
 
 
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ({"engine": {"state": "Restarting", "reason": "exit code -9"}}, "exit code -9"),
+        ({"engine": {"state": "Ready", "reason": "exit code -9"}}, ""),
+        ({"engine": "x"}, ""),
+        ({}, ""),
+    ],
+)
+async def test_a_replica_is_asked_why_it_has_no_engine(said: dict[str, Any], cause: str) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(said)
+
+    app = web.Application()
+    app.router.add_get("/state", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    async with aiohttp.ClientSession() as session:
+        prober = HttpProber(session, "llms_probe.x", "http://127.0.0.1:9")
+        assert await prober.cause(f"127.0.0.1:{port}") == cause
+        await runner.cleanup()
+        assert await prober.cause(f"127.0.0.1:{port}") == ""
+
+
 async def test_probes_ask_for_one_token_on_both_ways() -> None:
     seen: list[tuple[str, str, Any]] = []
 

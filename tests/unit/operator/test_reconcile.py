@@ -32,6 +32,15 @@ class FakeProber:
         self.asked.append(f"{question.model} at {address}")
         return self.engine_answer
 
+    async def adapters(self, address: str) -> list[Json] | None:
+        """A replica's adapters: it does not answer."""
+        self.asked.append(f"adapters at {address}")
+        return None
+
+    async def cause(self, address: str) -> str:
+        """A replica without an engine."""
+        return f"{address}: exit code -9"
+
     async def route(self, namespace: str, name: str, question: Question, address: str) -> Probe:
         """Through the gateway."""
         self.asked.append(f"{question.model} through /{namespace}/{name} to {address}")
