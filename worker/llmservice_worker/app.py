@@ -41,6 +41,7 @@ from llmservice_worker.readiness import warm_up
 from llmservice_worker.requests.fields import Limits
 from llmservice_worker.routes import PATHS
 from llmservice_worker.side import SidePort
+from llmservice_worker.tasks.app import PATHS as TASK_PATHS
 from llmservice_worker.tasks.app import PREFIX as TASKS
 from llmservice_worker.tasks.app import TaskApp
 
@@ -105,7 +106,7 @@ class EngineReplica:
         self._is_warm = True
         _log.info("engine warm: first requests took %s s", ", ".join(f"{seconds:.1f}" for seconds in took))
         self._tasks = [asyncio.create_task(self._watch_engine()), asyncio.create_task(liveness.end_when_stalled())]
-        return AccessLog(app, [lines(output.opened()), Metrics(REGISTRY, PATHS).heard], time.monotonic)
+        return AccessLog(app, [lines(output.opened()), Metrics(REGISTRY, PATHS | TASK_PATHS).heard], time.monotonic)
 
     def _served(self) -> Served:
         config = self._client.model_config

@@ -21,6 +21,7 @@ from llmservice_worker.tasks.writing import WritingTask
 _log = logging.getLogger(__name__)
 
 PREFIX: Final = "/v1/tasks/"
+PATHS: Final = frozenset(PREFIX + task for task in TEMPLATE_FIELDS)
 
 
 class TaskApp:

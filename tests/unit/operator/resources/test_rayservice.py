@@ -98,6 +98,13 @@ def test_a_drain_is_no_other_engine() -> None:
     assert len(names) == 1
 
 
+def test_a_task_template_is_no_other_engine_and_reaches_the_running_one() -> None:
+    templated = spec(taskTemplates={"answer": "{question}!"})
+    assert revision_name("m", templated, APool().build()) == revision_name("m", spec(), APool().build())
+    assert live_args(templated).user_config.templates == {"answer": "{question}!"}
+    assert live_args(spec()).user_config.templates == {}
+
+
 def test_without_a_store_a_cluster_keeps_its_state_in_its_head() -> None:
     assert "gcsFaultToleranceOptions" not in ray_service()["rayClusterConfig"]
 
