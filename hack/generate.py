@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from hack import dashboard
 from llmservice_api.crd import KINDS, custom_resource_definition
 from llmservice_api.names import GROUP
 from llmservice_api.reference import markdown
@@ -24,6 +25,7 @@ def derived() -> Iterator[tuple[Path, str]]:
         yield ROOT / "crds" / f"{GROUP}_{kind.plural}.yaml", crd
         yield ROOT / "charts/llmservice/files/crds" / f"{GROUP}_{kind.plural}.yaml", crd
         yield ROOT / "docs/reference" / f"{kind.name.lower()}.md", markdown(kind)
+    yield dashboard.PLACE, dashboard.text()
 
 
 def main(arguments: list[str]) -> int:

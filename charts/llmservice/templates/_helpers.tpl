@@ -78,6 +78,13 @@ capabilities: {drop: [ALL]}
 llmservice:{{ .root.Release.Namespace }}:{{ .component }}
 {{- end }}
 
+{{/* Whether PrometheusRules are wanted and the cluster has the kind; empty means no. */}}
+{{- define "llmservice.alerts" -}}
+{{- if and .Values.alerts.enabled (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/PrometheusRule") -}}
+yes
+{{- end }}
+{{- end }}
+
 {{/* Whether ServiceMonitors are wanted and the cluster has the kind; empty means no. */}}
 {{- define "llmservice.monitors" -}}
 {{- if and .Values.monitoring.enabled (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor") -}}
