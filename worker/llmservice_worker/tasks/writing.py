@@ -1,6 +1,7 @@
 """summarize, translate, answer, code: one chat request to the engine, whole or streamed."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from llmservice_worker.args import TEMPLATE_FIELDS
@@ -33,7 +34,7 @@ class WritingTask:
     async def streamed(self, engine: Engine, send: Send) -> None:
         """Send chunks as they come, then the answer, then [DONE]; raises Refused where the engine does not begin."""
         body = {**self._body, "stream": True, "stream_options": {"include_usage": True}}
-        stream = _Stream(self, send)
+        stream = _Stream(self._answer, send)
         await engine.stream(CHAT, body, stream.take)
         if stream.status != 200:
             raise refusal(stream.status, stream.rest, self._field)
@@ -45,8 +46,8 @@ class WritingTask:
 class _Stream:
     """The engine's answer to a streamed chat request on its way to the client, event by event."""
 
-    def __init__(self, task: WritingTask, send: Send) -> None:
-        self._task = task
+    def __init__(self, answer: Callable[[str, str, str | None, Any], Writing | CodeAnswer], send: Send) -> None:
+        self._answer = answer
         self._send = send
         self.status = 500
         self.rest = b""
@@ -93,7 +94,7 @@ class _Stream:
         return _event(Chunk(delta=delta)) if delta else b""
 
     def _whole(self) -> Writing | CodeAnswer:
-        return self._task._answer(self._last["model"], "".join(self._text), self._reason, self._last["usage"])
+        return self._answer(self._last["model"], "".join(self._text), self._reason, self._last["usage"])
 
 
 def _event(answer: Chunk | Writing | CodeAnswer) -> bytes:
