@@ -58,7 +58,7 @@ class HttpProber:
         timeout = aiohttp.ClientTimeout(total=_CONNECT_S)
         try:
             async with self._session.get(url, timeout=timeout) as response:
-                return _object(await response.content.read(_ANSWER_MAX)) if response.status == 200 else None
+                return _object(await _read(response.content)) if response.status == 200 else None
         except (TimeoutError, aiohttp.ClientError, OSError):
             return None
 
@@ -75,7 +75,7 @@ class HttpProber:
                     base + request.path, data=request.body, headers=headers, timeout=timeout
                 ) as response,
             ):
-                found = judge(response.status, await response.content.read(_ANSWER_MAX), question)
+                found = judge(response.status, await _read(response.content), question)
                 heard = response.headers.get(ADDRESS_HEADER)
         except aiohttp.ClientConnectorError:
             return Probe(error="nothing listens there yet", reached=False)
@@ -93,6 +93,14 @@ def judge(status: int, answer: bytes, question: Question) -> Probe:
         message = body.get("error", {}).get("message") if isinstance(body.get("error"), dict) else None
         return Probe(error=f"HTTP {status}: {message or answer[:200].decode(errors='replace')}")
     return Probe() if answer_is_given(question.task, body) else Probe(error="HTTP 200, but nothing was generated")
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """All of a body, or its first _ANSWER_MAX bytes."""
+    found = b""
+    while len(found) < _ANSWER_MAX and (chunk := await content.read(_ANSWER_MAX - len(found))):
+        found += chunk
+    return found
 
 
 def _object(answer: bytes) -> dict[str, Any]:

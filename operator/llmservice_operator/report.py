@@ -166,11 +166,15 @@ def _adapters(observed: Observed) -> Finding:
     said = adapters.statuses(observed.spec.adapters, observed.adapter_replicas, observed.status.get("adapters") or [])
     failed = [each for each in said if each["state"] == adapters.FAILED]
     if failed:
-        return false(kind, Reason.ADAPTER_FAILED, "; ".join(f"{each['name']}: {each['message']}" for each in failed))
+        return false(kind, Reason.ADAPTER_FAILED, "; ".join(f"{each['name']}: {_why(each)}" for each in failed))
     waiting = [each["name"] for each in said if each["state"] != adapters.LOADED]
     if waiting:
         return false(kind, Reason.LOADING, f"not loaded yet: {', '.join(waiting)}")
     return true(kind, Reason.ADAPTERS_LOADED, f"{len(said)} loaded")
+
+
+def _why(adapter: Json) -> str:
+    return str(adapter.get("message") or adapter.get("reason") or "its replica does not say why")
 
 
 def _engine(observed: Observed, plan: Plan, subject: str, engine: EngineState | None) -> Finding:

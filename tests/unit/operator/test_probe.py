@@ -55,6 +55,38 @@ async def test_a_replica_is_asked_why_it_has_no_engine(said: dict[str, Any], cau
         assert await prober.cause(f"127.0.0.1:{port}") == ""
 
 
+MANY = [{"name": f"a{number}", "state": "Failed", "message": "x" * 1024} for number in range(64)]
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "told"),
+    [
+        (200, {"adapters": MANY}, MANY),
+        (200, {"adapters": [{"name": "a"}, 7, None]}, [{"name": "a"}]),
+        (200, {"adapters": []}, []),
+        (200, {"adapters": "x"}, None),
+        (200, {}, None),
+        (200, ["x"], None),
+        (503, {"adapters": MANY}, None),
+    ],
+)
+async def test_a_replica_tells_of_its_adapters(status: int, state: Any, told: list[Any] | None) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(state, status=status)
+
+    app = web.Application()
+    app.router.add_get("/state", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    async with aiohttp.ClientSession() as session:
+        prober = HttpProber(session, "llms_probe.x", "http://127.0.0.1:9")
+        assert await prober.adapters(f"127.0.0.1:{port}") == told
+        await runner.cleanup()
+        assert await prober.adapters(f"127.0.0.1:{port}") is None
+
+
 async def test_probes_ask_for_one_token_on_both_ways() -> None:
     seen: list[tuple[str, str, Any]] = []
 

@@ -25,6 +25,7 @@ class FakeProber:
     engine_answer: Probe = ANSWERS
     route_answer: Probe = ANSWERS
     progress_answer: Json | None = None
+    adapter_answers: dict[str, list[Json]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     async def engine(self, address: str, question: Question) -> Probe:
@@ -33,9 +34,9 @@ class FakeProber:
         return self.engine_answer
 
     async def adapters(self, address: str) -> list[Json] | None:
-        """A replica's adapters: it does not answer."""
+        """A replica's adapters."""
         self.asked.append(f"adapters at {address}")
-        return None
+        return self.adapter_answers.get(address)
 
     async def cause(self, address: str) -> str:
         """A replica without an engine."""
@@ -113,6 +114,36 @@ async def test_from_nothing_to_ready_and_then_silence(bench: Bench) -> None:
     for _ in range(3):
         await bench.reconcile()
     assert (len(bench.cluster.writes), len(bench.prober.asked)) == (writes, 2)
+
+
+async def test_replicas_are_asked_for_adapters_until_they_have_loaded_them_and_then_no_more(bench: Bench) -> None:
+    adapters = [{"name": "a", "source": "pvc://c/a"}]
+    bench.cluster.put("persistentvolumeclaims", {"metadata": {"name": "c", "namespace": "team-a"}})
+    bench.seen("llmservices", AService().spec(adapters=adapters).build())
+    await bench.reconcile()
+    revision = bench.engine_runs()
+    bench.seen("pods", a_worker(revision, "one", "10.0.0.1"))
+    waits = [await bench.reconcile() for _ in range(3)]
+    assert (waits[-1], bench.condition("AdaptersReady")) == (2.0, ("False", "Loading"))
+    bench.prober.adapter_answers["10.0.0.1:8090"] = [{**adapters[0], "state": "Loaded"}]
+    await bench.reconcile()
+    assert bench.status["adapters"] == [{"name": "a", "state": "Loaded"}]
+    steady = (len(bench.cluster.writes), len(bench.prober.asked))
+    assert [await bench.reconcile() for _ in range(3)] == [None, None, None]
+    assert (len(bench.cluster.writes), len(bench.prober.asked)) == steady
+    bench.seen("pods", a_worker(revision, "two", "10.0.0.2"))
+    assert await bench.reconcile() == 10.0
+    assert bench.prober.asked[steady[1] :] == ["adapters at 10.0.0.2:8090"]
+    bench.prober.adapter_answers["10.0.0.2:8090"] = [{**adapters[0], "state": "Failed", "reason": "Corrupt"}]
+    assert await bench.reconcile() == 30.0
+    assert bench.status["adapters"] == [{"name": "a", "state": "Failed", "reason": "Corrupt"}]
+    assert bench.condition("Ready") == ("True", "Serving")
+
+
+def a_worker(revision: str, name: str, ip: str) -> Json:
+    """A ready worker pod with an address."""
+    pod = APod(revision, name=name).ready().build()
+    return pod | {"status": pod["status"] | {"podIP": ip}}
 
 
 async def test_events_tell_of_each_turn_once(bench: Bench) -> None:
