@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,19 +20,31 @@ class Answer:
 
     @property
     def error(self) -> dict[str, Any]:
-        found = json.loads(self.body)
-        assert set(found) == {"error"}
-        assert set(found["error"]) == {"message", "type", "param", "code"}
-        error: dict[str, Any] = found["error"]
-        return error
+        return error_of(self.body)
 
 
-async def ask(app: App, path: str = "/v1/chat/completions", method: str = "POST", kind: str = "http") -> Answer:
+def error_of(body: bytes) -> dict[str, Any]:
+    """The error of a body in OpenAI's shape."""
+    found = json.loads(body)
+    assert set(found) == {"error"}
+    assert set(found["error"]) == {"message", "type", "param", "code"}
+    error: dict[str, Any] = found["error"]
+    return error
+
+
+async def ask(
+    app: App,
+    path: str = "/v1/chat/completions",
+    method: str = "POST",
+    kind: str = "http",
+    body: bytes = b"{}",
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> Answer:
     """One request to `app`."""
     answer = Answer()
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"{}", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Message) -> None:
         assert not answer.ended, "nothing may follow the end"
@@ -43,7 +56,7 @@ async def ask(app: App, path: str = "/v1/chat/completions", method: str = "POST"
             answer.body += message.get("body", b"")
             answer.ended = not message.get("more_body", False)
 
-    await app({"type": kind, "method": method, "path": path, "headers": []}, receive, send)
+    await app({"type": kind, "method": method, "path": path, "headers": list(headers)}, receive, send)
     return answer
 
 

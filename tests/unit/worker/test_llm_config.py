@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from llmservice_worker.args import Engine, EngineExtra, WorkerArgs
+from llmservice_worker.args import Engine, EngineExtra, Task, WorkerArgs
 from llmservice_worker.llm_config import bundles, deployment_options, engine_environment, engine_kwargs, llm_config
 
 
@@ -122,3 +122,22 @@ def test_an_engine_for_adapters_has_room_for_a_few(extra: dict[str, int], wanted
     found = engine_kwargs(WorkerArgs(model_id="m", source="/models/m", adapters=True, engine=engine))
     assert {**found, **wanted, "enable_lora": True} == found
     assert "enable_lora" not in engine_kwargs(WorkerArgs(model_id="m", source="/models/m", engine=engine))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "runner"),
+    [
+        (("generate",), "generate"),
+        (("transcribe",), "generate"),
+        (("embed", "score"), "pooling"),
+        (("classify",), "pooling"),
+    ],
+)
+def test_tasks_decide_how_vllm_runs_the_model(tasks: tuple[Task, ...], runner: str) -> None:
+    assert engine_kwargs(WorkerArgs(model_id="m", source="/models/m", tasks=tasks))["runner"] == runner
+
+
+def test_vllm_fetches_nothing_that_a_request_points_to() -> None:
+    kwargs = engine_kwargs(cpu().model_copy(update={"media_hosts": ("images.example.com",)}))
+    assert kwargs["allowed_media_domains"] == ["nowhere.invalid"]
+    assert "allowed_local_media_path" not in kwargs

@@ -3,9 +3,15 @@ from typing import Any
 
 import pytest
 
+from llmservice_worker.args import Task
 from llmservice_worker.asgi import Receive, Scope, Send, reply_json
 from llmservice_worker.inprocess import post
-from llmservice_worker.readiness import NotWarm, warm_up
+from llmservice_worker.multipart import fields
+from llmservice_worker.readiness import _REQUESTS, NotWarm, warm_up
+from llmservice_worker.requests.fields import Limits
+from llmservice_worker.requests.judge import judged
+from llmservice_worker.routes import route
+from tests.unit.worker.asgi_apps import replies
 
 
 class Engine:
@@ -18,7 +24,7 @@ class Engine:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = json.loads((await receive())["body"])
         self.asked.append((scope["path"], body))
-        await reply_json(send, self._statuses[scope["path"]], b'{"said": "this"}')
+        await reply_json(send, self._statuses.get(scope["path"], 200), b'{"said": "this"}')
 
 
 async def test_chat_streamed_chat_and_completion_are_generated_before_ready() -> None:
@@ -38,6 +44,40 @@ async def test_a_model_without_a_chat_template_is_ready_when_it_completes() -> N
 async def test_what_does_not_generate_is_not_ready(engine: Engine) -> None:
     with pytest.raises(NotWarm, match="said"):
         await warm_up(engine, "m")
+
+
+@pytest.mark.parametrize(
+    ("task", "path"), [("embed", "/v1/embeddings"), ("score", "/v1/score"), ("classify", "/classify")]
+)
+async def test_each_task_is_asked_for_before_ready(task: Task, path: str) -> None:
+    engine = Engine()
+    assert len(await warm_up(engine, "m", (task,))) == 1
+    assert [asked for asked, _ in engine.asked] == [path]
+    with pytest.raises(NotWarm, match=path):
+        await warm_up(replies(400, b"{}"), "m", (task,))
+
+
+async def test_a_transcriber_hears_a_second_of_silence() -> None:
+    heard: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raw = (await receive())["body"]
+        assert fields(scope["headers"], raw) == {"model": "m"}
+        heard.append(raw)
+        await reply_json(send, 200, b'{"text": ""}')
+
+    assert len(await warm_up(app, "m", ("transcribe",))) == 1
+    assert len(heard[0]) > 32_000
+    with pytest.raises(NotWarm, match="transcriptions"):
+        await warm_up(replies(500, b"{}"), "m", ("transcribe",))
+
+
+def test_the_front_lets_every_warm_up_through() -> None:
+    for task, requests in _REQUESTS.items():
+        for path, body, _ in requests:
+            found = route(path, [task])
+            assert found is not None
+            judged(found.request, {"model": "m", **body}, Limits(vocabulary=10))
 
 
 async def test_an_app_that_waits_for_a_disconnect_gets_none() -> None:

@@ -1,0 +1,160 @@
+"""Fetching against a real local server; the resolver is the one narrow place where a test says what a name means."""
+
+import base64
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from llmservice_worker.errors import Refused
+from llmservice_worker.media import MOST, CheckedResolver, Media, is_global
+from tests.unit.worker.asgi_apps import error_of
+
+PNG = b"\x89PNG\r\n\x1a\n"
+DATA = "data:image/png;base64," + base64.b64encode(PNG).decode()
+
+
+@dataclass
+class Names(AbstractResolver):
+    """Says addresses of names, one list after another as it is asked; the port is the test server's."""
+
+    answers: list[list[str]]
+    port: int = 0
+    asked: list[str] = field(default_factory=list)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked.append(host)
+        found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [
+            ResolveResult(hostname=host, host=address, port=self.port or port, family=family, proto=0, flags=0)
+            for address in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+@dataclass
+class Server:
+    """A host of images; `asked` are the paths that it was asked for."""
+
+    port: int = 0
+    asked: list[str] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path)
+        if request.path == "/moved":
+            return web.Response(status=302, headers={"location": "http://169.254.169.254/latest"})
+        if request.path == "/page":
+            return web.Response(text="<html>", content_type="text/html")
+        if request.path == "/large":
+            return web.Response(body=b"x" * 5000, content_type="image/png")
+        return web.Response(body=PNG, content_type="image/png")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    found = Server()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", found.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    found.port = runner.addresses[0][1]
+    yield found
+    await runner.cleanup()
+
+
+def media(names: Names, everywhere: bool = False) -> Media:
+    reachable = (lambda _: True) if everywhere else is_global
+    return Media(["images.example.com", "127.0.0.1", "1.1.1.1"], lambda: CheckedResolver(names, reachable), 2.0, 4096)
+
+
+async def inlined(given: Media, url: str) -> str:
+    place = {"url": url}
+    await given.inlined([(place, "url")])
+    return place["url"]
+
+
+async def refusal(given: Media, url: str) -> str:
+    with pytest.raises(Refused) as refused:
+        await inlined(given, url)
+    assert refused.value.status == 400
+    message: str = error_of(refused.value.body)["message"]
+    return message
+
+
+@pytest.mark.parametrize(
+    "url", [DATA, "data:audio/wav;base64,AAAA", "data:image/svg+xml;base64,AA==", "data:image/png;base64,"]
+)
+async def test_sound_data_passes_as_it_is(url: str) -> None:
+    assert await inlined(media(Names([[]])), url) == url
+
+
+async def test_an_image_of_an_allowed_host_is_fetched_and_inlined(server: Server) -> None:
+    names = Names([["127.0.0.1"]], server.port)
+    assert await inlined(media(names, everywhere=True), "http://images.example.com/a.png") == DATA
+    assert (names.asked, server.asked) == (["images.example.com"], ["/a.png"])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd", "ftp://images.example.com/a", "gopher://images.example.com", "//images.example.com/a",
+        "/etc/passwd", "", "http://images.example.com:22/a", "http://images.example.com:99999/a",
+        "http://user@images.example.com/a", "http://u:p@images.example.com/a", "http://[::1/a", "http://",
+        "http://evil.example.com/a", "http://images.example.com.evil.com/a", "http://evil.com#images.example.com",
+        "http://evil.com\\@images.example.com/a", "http://localhost/a", "http://2130706433/a", "http://0x7f.1/a",
+        "http://127.0.0.1/a", "http://[::1]/a", "http://169.254.169.254/latest/meta-data",
+        "data:text/html;base64,AAAA", "data:image/png,AAAA", "data:image/png;base64,A A", "DATA:image/png;base64,AA==",
+        "data:image/png;base64,http://x", "data:image/png;base64," + "A" * 8000,
+    ],
+)  # fmt: skip
+async def test_other_urls_are_refused_before_a_name_is_asked(url: str) -> None:
+    names = Names([["127.0.0.1"]])
+    assert await refusal(media(names), url)
+    assert names.asked == []
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"], ["10.0.0.7"], ["169.254.169.254"], ["::1"], ["::ffff:10.0.0.1"], ["fd00::1"], ["100.64.0.1"],
+        ["0.0.0.0"], ["224.0.0.1"], ["1.1.1.1", "192.168.0.1"],
+    ],
+)  # fmt: skip
+async def test_a_name_that_means_an_inner_address_is_not_connected_to(server: Server, addresses: list[str]) -> None:
+    message = await refusal(media(Names([addresses], server.port)), "http://images.example.com/a.png")
+    assert message == "The image or audio could not be fetched from 'images.example.com'."
+    assert server.asked == []
+
+
+async def test_a_name_that_changes_its_address_is_asked_once(server: Server) -> None:
+    names = Names([["127.0.0.1"], ["10.0.0.1"]], server.port)
+    await inlined(media(names, everywhere=True), "http://images.example.com/a.png")
+    assert len(names.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("/moved", "status 302"), ("/page", "no image or audio"), ("/large", "at most 4 KiB")]
+)
+async def test_what_a_host_gives_is_judged(server: Server, path: str, said: str) -> None:
+    names = Names([["127.0.0.1"]], server.port)
+    assert said in await refusal(media(names, everywhere=True), f"http://images.example.com{path}")
+    assert server.asked == [path]
+
+
+async def test_a_host_that_is_not_there_is_said() -> None:
+    names = Names([["127.0.0.1"]], port=1)
+    assert "could not be fetched" in await refusal(media(names, everywhere=True), "http://images.example.com/a")
+
+
+async def test_there_are_only_so_many_in_a_request() -> None:
+    with pytest.raises(Refused):
+        await media(Names([[]])).inlined([({"url": DATA}, "url")] * (MOST + 1))
