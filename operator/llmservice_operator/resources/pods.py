@@ -45,6 +45,8 @@ _ENVIRONMENT: Final = {
     "HOME": "/tmp",
     "HF_HOME": f"{CACHE_ROOT}/huggingface",
     "HF_HUB_OFFLINE": "1",
+    # Ray Serve starts its HAProxy anew at each change of replicas; by default the old one cuts its streams after 120 s.
+    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "86400",
     "RAYLLM_ENABLE_REQUEST_PROMPT_LOGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "VLLM_NO_USAGE_STATS": "1",
