@@ -192,7 +192,8 @@ class Service:
 
     def busiest(self) -> str:
         """The worker pod whose engine has the most requests; at least one must have one."""
-        by_count = {pod["metadata"]["name"]: self.running(pod["metadata"]["name"]) for pod in self.pods()}
+        names = [str(pod["metadata"]["name"]) for pod in self.pods()]
+        by_count = {name: self.running(name) for name in names}
         assert max(by_count.values()) > 0, by_count
         return max(by_count, key=lambda name: by_count[name])
 
