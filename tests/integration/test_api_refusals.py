@@ -41,6 +41,11 @@ def templates(**fields: str) -> Json:
     return service(taskTemplates=fields)
 
 
+def adapter(name: str, text: str = "pvc://models/a") -> Json:
+    """An adapter."""
+    return {"name": name, "source": text}
+
+
 def source(text: str) -> Json:
     """The same with another source."""
     return {"model": {"source": text}}
@@ -58,6 +63,13 @@ GOOD: dict[str, Json] = {
     "durations": service(rollout={"drain": "1h30m5s"}),
     "a model's name with a slash": service(model=SOURCE | {"name": "qwen/qwen3:8b"}),
     "a task template": templates(summarize='As {"sum": "…"} in {words} words: {text}'),
+    "adapters": service(adapters=[adapter("a"), adapter("b", "hf://org/b"), adapter("org/c:1", "s3://bucket/c")]),
+    "as many adapters as there may be": service(
+        model=SOURCE | {"aliases": [f"alias-{number:0>100}" for number in range(16)]},
+        adapters=[adapter(f"adapter-{number:0>100}") for number in range(64)],
+    ),
+    "dynamic adapters": service(dynamicAdapters={"source": "pvc://models"}),
+    "room for adapters": engine(args={"maxLoras": 2, "maxCpuLoras": 2}),
     "a pinned revision": service(model=SOURCE | {"revision": "main"}),
 }
 
@@ -147,6 +159,27 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "access to nobody": (service(access={"mode": "None"}), "spec.access.mode"),
     "held without bound": (service(hold={"maxRequests": 10**6}), "spec.hold.maxRequests"),
     "17 pools": (service(placement={"pools": [f"p{number}" for number in range(17)]}), "spec.placement.pools"),
+    "an adapter named as the service": (service(adapters=[adapter("m")]), "an adapter bears the model's name"),
+    "an adapter named as the model": (
+        service(model=SOURCE | {"name": "q"}, adapters=[adapter("q")]),
+        "an adapter bears the model's name",
+    ),
+    "an adapter named as an alias": (
+        service(model=SOURCE | {"aliases": ["q"]}, adapters=[adapter("q")]),
+        "an adapter bears an alias of the model",
+    ),
+    "an adapter with a space": (service(adapters=[adapter("a b")]), "spec.adapters[0].name"),
+    "an adapter outside its volume": (service(adapters=[adapter("a", "pvc://c/../x")]), "must not contain '..'"),
+    "an adapter from a web server": (service(adapters=[adapter("a", "https://h/a.tar")]), "adapters come from pvc://"),
+    "a folder of adapters on the hub": (
+        service(dynamicAdapters={"source": "hf://org/a"}),
+        "a folder of adapters is on pvc://",
+    ),
+    "a folder of adapters outside": (service(dynamicAdapters={"source": "pvc://c/.."}), "must not contain '..'"),
+    "more adapters in a batch than in memory": (
+        engine(args={"maxLoras": 3, "maxCpuLoras": 2}),
+        "maxLoras is over maxCpuLoras",
+    ),
     "an adapter twice": (
         service(adapters=[{"name": "a", "source": "hf://o/a"}, {"name": "a", "source": "hf://o/b"}]),
         "spec.adapters[1]",
