@@ -8,7 +8,7 @@ from typing import Any, Final
 import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from llmservice_worker.fetch.failure import FetchFailed, Interrupted, Reason, of_status
@@ -18,6 +18,8 @@ from llmservice_worker.fetch.source import Source
 
 GOOGLE: Final = "https://storage.googleapis.com"
 _MD5: Final = re.compile(r"^[0-9a-f]{32}$")
+_UNKNOWN: Final = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "XAdminUserNotFound")
+"""Codes for keys that are none; the last is versitygw's, with status 404."""
 _CREDENTIALS: Final = (
     "check keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the Secret in model.credentialsSecretRef, "
     "and that they may list and read the bucket"
@@ -64,10 +66,8 @@ class Bucket:
             yield
         except ClientError as error:
             raise _refused(error, what) from error
-        except (HTTPClientError, HTTPError) as error:
+        except (BotoCoreError, HTTPError) as error:  # no connection, none any more, or too few bytes
             raise Interrupted(f"{type(error).__name__}: {error}") from error
-        except BotoCoreError as error:
-            raise _unusable(error, what) from error
 
 
 def _client(source: Source, credentials: Mapping[str, str]) -> Any:
@@ -107,12 +107,8 @@ def _refused(error: ClientError, what: str) -> Exception:
     code = str(error.response.get("Error", {}).get("Code", ""))
     if status == 412:
         return FetchFailed(Reason.CORRUPT, f"{what} was replaced while it was downloaded: it is fetched anew")
-    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"):
+    if code in _UNKNOWN:
         return FetchFailed(Reason.CREDENTIALS_REFUSED, f"{what}: access refused ({code}); {_CREDENTIALS}")
     if code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
         return FetchFailed(Reason.SOURCE_UNREACHABLE, f"{what} is in another region: set AWS_REGION in the Secret")
     return of_status(status, f"{what} ({code})" if code else what, _CREDENTIALS) or Interrupted(f"HTTP {status} {code}")
-
-
-def _unusable(error: BotoCoreError, what: str) -> FetchFailed:
-    return FetchFailed(Reason.CREDENTIALS_REFUSED, f"{what}: {error}; {_CREDENTIALS}")

@@ -47,7 +47,7 @@ class Pauses:
 
     seconds: list[float] = field(default_factory=list)
 
-    def __call__(self, stopped: threading.Event, seconds: float) -> None:
+    def __call__(self, stopped: threading.Event, seconds: float) -> None:  # noqa: ARG002 - as Downloader calls it
         self.seconds.append(seconds)
 
 

@@ -43,7 +43,9 @@ def test_plain_and_compressed_with_and_without_a_folder(tmp_path: Path, mode: st
 
 def test_only_what_is_wanted_is_written(tmp_path: Path) -> None:
     archive = packed(tmp_path / "a", FILES)
-    extract(archive, [entry for entry in entries(archive, WHAT) if entry.file.path == "config.json"], tmp_path / "o", WHAT)
+    extract(
+        archive, [entry for entry in entries(archive, WHAT) if entry.file.path == "config.json"], tmp_path / "o", WHAT
+    )
     assert [path.name for path in (tmp_path / "o").rglob("*")] == ["config.json"]
 
 

@@ -134,7 +134,7 @@ class OneFails(Memory):
     """Refuses the file `bad`; the others wait for that and then go on for ever."""
 
     @contextmanager
-    def read(self, file: RemoteFile, offset: int) -> Iterator[Iterator[bytes]]:
+    def read(self, file: RemoteFile, offset: int) -> Iterator[Iterator[bytes]]:  # noqa: ARG002 - as it is called
         """One piece after another."""
         if file.path == "bad":
             raise FetchFailed(Reason.CREDENTIALS_REFUSED, "no")
@@ -153,7 +153,7 @@ class Full(Memory):
     """Its bytes find no room."""
 
     @contextmanager
-    def read(self, file: RemoteFile, offset: int) -> Iterator[Iterator[bytes]]:
+    def read(self, file: RemoteFile, offset: int) -> Iterator[Iterator[bytes]]:  # noqa: ARG002 - as it is called
         """No byte."""
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         yield

@@ -32,7 +32,11 @@ CASES: dict[str, tuple[tuple[str, ...], bool, list[str]]] = {
         ["config.json", "model.safetensors"],
     ),
     "pickles only, allowed": (("config.json", "pytorch_model.bin"), True, ["config.json", "pytorch_model.bin"]),
-    "pickles in a folder": (("config.json", "model.safetensors", "onnx/x.bin"), False, ["config.json", "model.safetensors"]),
+    "pickles in a folder": (
+        ("config.json", "model.safetensors", "onnx/x.bin"),
+        False,
+        ["config.json", "model.safetensors"],
+    ),
     "weights of other frameworks": (
         ("config.json", "model.safetensors", "tf_model.h5", "model.onnx", "onnx/model.safetensors"),
         False,
@@ -48,13 +52,21 @@ CASES: dict[str, tuple[tuple[str, ...], bool, list[str]]] = {
         False,
         ["config.json", "model-00001-of-00001.safetensors", "tekken.json"],
     ),
-    "Mistral's own alone": (("config.json", "consolidated.safetensors"), False, ["config.json", "consolidated.safetensors"]),
+    "Mistral's own alone": (
+        ("config.json", "consolidated.safetensors"),
+        False,
+        ["config.json", "consolidated.safetensors"],
+    ),
     "an adapter": (
         ("adapter_config.json", "adapter_model.safetensors"),
         False,
         ["adapter_config.json", "adapter_model.safetensors"],
     ),
-    "hidden folders": (("config.json", "model.safetensors", ".cache/x.json"), False, ["config.json", "model.safetensors"]),
+    "hidden folders": (
+        ("config.json", "model.safetensors", ".cache/x.json"),
+        False,
+        ["config.json", "model.safetensors"],
+    ),
 }
 
 
