@@ -90,12 +90,11 @@ class WorkerArgs(Part):
     model_id: ServedName = Field(description="Name in the API; may hold '/'.")
     aliases: tuple[ServedName, ...] = Field(default=(), max_length=16, description="Further names in the API.")
     source: str = Field(
-        min_length=1, max_length=1024, description="An absolute local path (mounted volume), or org/name of a hub."
+        min_length=1, max_length=1024, description="An absolute local path: a mounted volume, or what was fetched."
     )
     source_uri: str | None = Field(
         default=None, max_length=1024, description="What the user named (pvc://…), for messages; None: `source`."
     )
-    revision: str | None = Field(default=None, max_length=128, description="Commit, tag or branch of org/name.")
     pickled_weights: bool = Field(default=False, description="Whether weights other than safetensors may be loaded.")
     engine: Engine = Field(default=Engine(), description="How vLLM runs the model.")
     tasks: tuple[Task, ...] = Field(

@@ -37,8 +37,6 @@ def engine_kwargs(args: WorkerArgs) -> dict[str, Any]:
     named = {
         "max_model_len": engine.max_model_len,
         "quantization": engine.quantization,
-        "revision": args.revision,
-        "tokenizer_revision": args.revision,
         "otlp_traces_endpoint": args.tracing_endpoint and f"{args.tracing_endpoint}{_TRACES_PATH}",
     }
     return {

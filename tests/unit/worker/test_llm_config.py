@@ -14,7 +14,7 @@ def cpu(cpus: float = 2, tensor_parallel: int = 1, kv_cache: int | None = 1) -> 
 def gpu(count: int, stages: int = 1) -> WorkerArgs:
     extra = EngineExtra(gpu_memory_utilization=0.8)
     engine = Engine(tensor_parallel_size=count, pipeline_parallel_size=stages, extra=extra)
-    return WorkerArgs(model_id="m", source="org/m", revision="abc", accelerator="nvidia.com/gpu", cpus=4, engine=engine)
+    return WorkerArgs(model_id="m", source="org/m", accelerator="nvidia.com/gpu", cpus=4, engine=engine)
 
 
 def test_a_cpu_engine_is_eager_and_asks_for_no_accelerator() -> None:
@@ -37,12 +37,6 @@ def test_each_accelerator_has_a_bundle_and_the_first_the_cpus() -> None:
     assert (kwargs["tensor_parallel_size"], kwargs["gpu_memory_utilization"]) == (3, 0.8)
     assert "enforce_eager" not in kwargs
     assert engine_environment(gpu(3)) == {}
-
-
-def test_a_revision_holds_for_weights_and_tokenizer() -> None:
-    kwargs = engine_kwargs(gpu(1))
-    assert (kwargs["revision"], kwargs["tokenizer_revision"]) == ("abc", "abc")
-    assert "revision" not in engine_kwargs(cpu())
 
 
 def test_threads_and_cache_of_a_cpu_engine() -> None:
