@@ -58,7 +58,7 @@ class Stream:
     def __init__(self, url: str, key: str, tokens: int) -> None:
         self.answer = Answer()
         self._stop = threading.Event()
-        self._request = (f"{url}/chat/completions", {"Authorization": f"Bearer {key}"}, _chat(url, tokens))
+        self._request = (f"{url}/chat/completions", {"Authorization": f"Bearer {key}"}, chat(url, tokens))
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 
@@ -96,7 +96,8 @@ class Stream:
             self.answer.tokens += 1
 
 
-def _chat(url: str, tokens: int, **more: Any) -> Json:
+def chat(url: str, tokens: int, **more: Any) -> Json:
+    """A request for so many tokens of the model at a base URL that ends with its name."""
     message = {"role": "user", "content": "Write a long story about a lighthouse."}
     name = url.split("/")[-2]
     return {"model": name, "messages": [message], "max_tokens": tokens, "stream": True, "ignore_eos": True, **more}
@@ -133,7 +134,7 @@ def asking(url: str, key: str, threads: int = 1) -> Iterator[Counted]:
 
 def _ask(client: httpx.Client, url: str, counted: Counted) -> None:
     try:
-        response = client.post(f"{url}/chat/completions", json=_chat(url, 4, stream=False))
+        response = client.post(f"{url}/chat/completions", json=chat(url, 4, stream=False))
     except httpx.HTTPError as error:
         counted.refused.append(repr(error))
         return

@@ -9,6 +9,7 @@ POLICY: Final = "llmservice_worker.autoscaling:queue_depth"
 DEPLOYMENT: Final = "engine"
 """The one deployment of the application: engine and HTTP ingress in the same replica."""
 
+_RETRY_AFTER_S: Final = 1
 _LOOK_BACK_S: Final = 2.0
 _METRICS_INTERVAL_S: Final = 0.5
 
@@ -29,6 +30,7 @@ def application(name: str, worker: WorkerArgs, live: LiveArgs) -> dict[str, Any]
                 "name": DEPLOYMENT,
                 "max_ongoing_requests": live.max_ongoing_requests,
                 "max_queued_requests": live.max_queued_requests,
+                "backpressure_config": {"status_code": 503, "retry_after_s": _RETRY_AFTER_S},
                 "graceful_shutdown_timeout_s": live.drain_s,
                 "autoscaling_config": autoscaling_config(live.scaling),
                 "user_config": live.user_config.model_dump(mode="json", exclude_defaults=True),

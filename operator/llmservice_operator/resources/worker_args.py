@@ -11,6 +11,7 @@ from llmservice_worker.args import Adapter, Engine, EngineExtra, LiveArgs, Scali
 from llmservice_worker.fetch.source import Source
 
 _GIB: Final = 2**30
+_ONGOING: Final = 256
 _LONGEST_DRAIN_S: Final = 7 * 86400
 
 
@@ -104,6 +105,8 @@ def live_args(spec: LLMServiceSpec) -> LiveArgs:
     return LiveArgs(
         scaling=_scaling(spec),
         user_config=_user_config(spec),
+        # What the engine batches it works on; the rest waits where it is counted and bounded, not in the engine.
+        max_ongoing_requests=spec.engine.args.max_num_seqs or _ONGOING,
         max_queued_requests=max(spec.hold.max_requests, 1),
         drain_s=min(seconds(spec.rollout.drain), _LONGEST_DRAIN_S),
     )

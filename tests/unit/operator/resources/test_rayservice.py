@@ -134,6 +134,14 @@ def test_media_hosts_and_limits_reach_the_engine() -> None:
     assert found.engine.extra.limit_mm_per_prompt == {"image": 2}
 
 
+def test_what_is_beyond_a_batch_waits_up_to_a_bound_and_the_rest_is_refused_with_a_wait() -> None:
+    found = live_args(spec(engine={"args": {"maxNumSeqs": 8}}, hold={"maxRequests": 4}))
+    assert (found.max_ongoing_requests, found.max_queued_requests) == (8, 4)
+    assert live_args(spec()).max_ongoing_requests == 256
+    (deployment,) = application("llm", worker_args("m", spec(), APool().build()), found)["deployments"]
+    assert deployment["backpressure_config"] == {"status_code": 503, "retry_after_s": 1}
+
+
 def test_a_changed_drain_is_taken_over_by_a_running_engine() -> None:
     before, after = live_args(spec()), live_args(spec(rollout={"drain": "10m"}))
     assert (before.drain_s, after.drain_s) == (300, 600)
