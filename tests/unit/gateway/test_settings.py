@@ -37,6 +37,9 @@ def test_values_are_typed() -> None:
         ("ADDRESS", "a b", "an IP address"),
         ("ADDRESS", "localhost", "an IP address"),
         ("HAPROXY", "", "one word"),
+        ("TRACING_ENDPOINT", "otel:4317", "base URL of an OTLP/HTTP receiver"),
+        ("TRACING_ENDPOINT", "http://a b", "one word"),
+        ("TRACING_SAMPLES_PER_MILLION", "1000001", "from 0 to 1000000"),
         ("TREADS", "1", "is not a setting"),
     ],
 )
