@@ -40,7 +40,7 @@ from llmservice_worker.metrics import EngineMetrics, Metrics
 from llmservice_worker.readiness import warm_up
 from llmservice_worker.requests.fields import Limits
 from llmservice_worker.routes import PATHS
-from llmservice_worker.side import SidePort
+from llmservice_worker.side import PROXY, SidePort
 from llmservice_worker.tasks.app import PATHS as TASK_PATHS
 from llmservice_worker.tasks.app import PREFIX as TASKS
 from llmservice_worker.tasks.app import TaskApp
@@ -79,7 +79,7 @@ class EngineReplica:
         self._task_app: TaskApp | None = None
         self._told: dict[str, Callable[[], Any]] = {"engine": self._life.report}
         self._is_warm = False
-        self._side = SidePort(self._told, REGISTRY, is_ready=lambda: self._is_warm and self._life.is_ready)
+        self._side = SidePort(self._told, REGISTRY, is_ready=lambda: self._is_warm and self._life.is_ready, proxy=PROXY)
         await self._side.start()
         self._figures = EngineMetrics(REGISTRY, _STARTS)
         self._figures.starts()

@@ -9,11 +9,13 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 _log = logging.getLogger(__name__)
 
+PROXY: Final = "http://127.0.0.1:8000/-/healthz"
+_PROXY_TIMEOUT: Final = ClientTimeout(total=2)
 PORT: Final = 8090
 """`llmservice_api.names.REPLICA_PORT`, which the worker's image does not hold."""
 
@@ -31,11 +33,14 @@ class SidePort:
         registry: CollectorRegistry,
         retry: float = 2.0,
         is_ready: Callable[[], bool] = lambda: True,
+        proxy: str | None = None,
     ) -> None:
+        """`proxy`: what must answer 200 beside `is_ready`, the health of Ray Serve's proxy in the same pod."""
         self._providers = providers
         self._registry = registry
         self._retry = retry
         self._is_ready = is_ready
+        self._proxy = proxy
         self._runner: web.AppRunner | None = None
         self._opening: asyncio.Task[None] | None = None
 
@@ -90,8 +95,17 @@ class SidePort:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _ready(self, _: web.Request) -> web.Response:
-        """For the pod's readiness: 503 while this replica has no engine that answers."""
-        return web.Response(status=200 if self._is_ready() else 503)
+        """For the pod's readiness: 503 while this replica has no engine that answers, or no proxy leads to it."""
+        return web.Response(status=200 if self._is_ready() and await self._proxy_answers() else 503)
+
+    async def _proxy_answers(self) -> bool:
+        if self._proxy is None:
+            return True
+        try:
+            async with ClientSession(timeout=_PROXY_TIMEOUT) as session, session.get(self._proxy) as answer:
+                return answer.status == 200
+        except (ClientError, TimeoutError, OSError):
+            return False
 
     async def _state(self, _: web.Request) -> web.Response:
         return web.json_response({name: provider() for name, provider in self._providers.items()})

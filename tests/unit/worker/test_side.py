@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
 
 from llmservice_api.names import REPLICA_PORT
@@ -105,3 +106,22 @@ async def test_readiness_is_asked_anew_each_time() -> None:
     after, _ = await get(f"http://{LOCAL}:{port}/ready")
     await side.stop()
     assert (before, after) == (503, 200)
+
+
+@pytest.mark.parametrize(("proxy_status", "ready"), [(200, 200), (503, 503), (None, 503)])
+async def test_a_replica_is_not_ready_without_a_proxy_that_leads_to_it(proxy_status: int | None, ready: int) -> None:
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(status=proxy_status or 200)
+
+    app = web.Application()
+    app.router.add_get("/-/healthz", healthz)
+    runner, proxy_port = web.AppRunner(app), free_port()
+    await runner.setup()
+    if proxy_status is not None:
+        await web.TCPSite(runner, LOCAL, proxy_port).start()
+    side, port = SidePort({}, CollectorRegistry(), proxy=f"http://{LOCAL}:{proxy_port}/-/healthz"), free_port()
+    await side.start(port, LOCAL)
+    status, _ = await get(f"http://{LOCAL}:{port}/ready")
+    await side.stop()
+    await runner.cleanup()
+    assert status == ready
