@@ -2,8 +2,28 @@
 
 from typing import Final
 
-POSTS: Final = ("chat/completions", "completions", "embeddings", "score", "rerank")
-"""Under /v1/: passed on to a model, which the body names on the shared URL."""
+TASKS: Final = ("classify", "summarize", "translate", "answer", "code")
+"""Tasks over a chat model."""
+
+AUDIO: Final = "audio/"
+"""Under it the body is a form with a file."""
+
+RERANK: Final = "rerank"
+"""Under /v1/, and under /v2/ for Cohere's client."""
+
+MESSAGES: Final = "messages"
+"""Anthropic's: errors have its shape there."""
+
+POSTS: Final = (
+    *("chat/completions", "completions", "responses", MESSAGES),
+    *("embeddings", "score", RERANK, "classify", "tokenize", "detokenize"),
+    *(f"{AUDIO}{what}" for what in ("transcriptions", "translations")),
+    *(f"tasks/{task}" for task in TASKS),
+)
+"""Under /v1/: passed on to a model, which the body names on the shared URL; which of them it has, the worker says."""
+
+ENGINE: Final = "^engines/[A-Za-z0-9._:/%-]{1,384}/completions$"
+"""Under /v1/, as a regular expression: OpenAI's oldest completions, whose URL names the model."""
 
 MODELS: Final = "models"
 """Under /v1/: GET, answered by the agent, alone or followed by /<id>; an id may hold slashes."""

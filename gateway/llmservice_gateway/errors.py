@@ -1,11 +1,14 @@
-"""Every error that the gateway itself says, in one table and in OpenAI's shape."""
+"""Every error that the gateway itself says, in one table, in OpenAI's shape and in Anthropic's."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 INVALID: Final = "invalid_request_error"
 SERVER: Final = "server_error"
+RETRY_AFTER: Final = "2"
+"""Seconds after which to ask again where a model is busy or away, unless it says so itself."""
 SMALL: Final = "{small}"
 LARGE: Final = "{large}"
 """Stand in a message for the bytes that a body may have: on the shared URL, and on a model's own."""
@@ -13,6 +16,19 @@ MODEL: Final = "{model}"
 """Stands in a message for the model that the client named; whoever renders the error puts it in, escaped."""
 URL: Final = "{url}"
 """Stands in a message for the method and path that the client asked for."""
+
+ANTHROPIC_BEFORE: Final = '"type": "error", '
+ANTHROPIC_AFTER: Final = ', "request_id": "{id}"'
+"""What Anthropic's shape has around the error; `{id}` stands for the request's id."""
+
+_ANTHROPIC: Final[Mapping[int, str]] = {
+    401: "authentication_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 
 @dataclass(frozen=True)
@@ -26,10 +42,22 @@ class ApiError:
     param: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
-    def body(self, **values: str) -> str:
-        """The JSON text; `values` (JSON-escaped already) take the places of `{model}`, `{url}`, and so on."""
-        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        text = json.dumps({"error": error}, ensure_ascii=False)
+    @property
+    def anthropic_type(self) -> str:
+        """The type by which Anthropic's clients tell errors apart."""
+        return _ANTHROPIC.get(self.status, INVALID if self.status < 500 else "api_error")
+
+    def anthropic_body(self, request_id: str, **values: str) -> str:
+        """As `body`, in Anthropic's shape, where `param` and `code` are more than its clients look at."""
+        return self.body(ANTHROPIC_BEFORE, self.anthropic_type, ANTHROPIC_AFTER, id=request_id, **values)
+
+    def body(self, before: str = "", kind: str = "", after: str = "", **values: str) -> str:
+        """The JSON text; `values` (JSON-escaped already) take the places of `{model}`, `{url}`, and so on.
+
+        `before` and `after` stand around the error, `kind` in the place of its type, for another shape than OpenAI's.
+        """
+        error = {"message": self.message, "type": kind or self.type, "param": self.param, "code": self.code}
+        text = f'{{{before}"error": {json.dumps(error, ensure_ascii=False)}{after}}}'
         for name, value in values.items():
             text = text.replace("{" + name + "}", value)
         return text
@@ -42,7 +70,7 @@ def escaped(text: str) -> str:
 
 BAD_REQUEST: Final = ApiError(400, "bad_request", "The request is not well-formed HTTP.")
 BAD_HOST: Final = ApiError(400, "bad_host", "The Host header must be one plain host name, with or without a port.")
-TWO_AUTHORIZATIONS: Final = ApiError(400, "bad_request", "Send one Authorization header, not several.")
+TWO_KEYS: Final = ApiError(400, "bad_request", "Send one key: one `Authorization` or one `x-api-key` header.")
 BAD_TRANSFER_ENCODING: Final = ApiError(400, "bad_request", "Transfer-Encoding needs HTTP/1.1.")
 BODY_NOT_JSON: Final = ApiError(400, "invalid_json", "The body must be a JSON object.")
 MODEL_MISSING: Final = ApiError(
@@ -52,11 +80,19 @@ MODEL_MISSING: Final = ApiError(
     "Put it there, before deeply nested fields, or call /<namespace>/<name>/v1.",
     param="model",
 )
+MODEL_MISSING_IN_FORM: Final = ApiError(
+    400,
+    "missing_required_parameter",
+    "The gateway found no field `model` before the file in the form. "
+    "Put it there, or call /<namespace>/<name>/v1 of the model.",
+    param="model",
+)
 MODEL_TWICE: Final = ApiError(400, "invalid_json", "The body names `model` more than once.", param="model")
 INVALID_API_KEY: Final = ApiError(
     401,
     "invalid_api_key",
-    "No valid API key was provided. Send `Authorization: Bearer <key>` with a key that is neither revoked nor expired.",
+    "No valid API key was provided. Send `Authorization: Bearer <key>` (or `x-api-key: <key>`) "
+    "with a key that is neither revoked nor expired.",
     headers=(("www-authenticate", "Bearer"),),
 )
 MODEL_NOT_FOUND: Final = ApiError(
@@ -81,12 +117,28 @@ BODY_TOO_LARGE_CHUNKED: Final = ApiError(
 CONTENT_ENCODING: Final = ApiError(415, "unsupported_content_encoding", "Send the body without Content-Encoding.")
 HEADERS_TOO_LARGE: Final = ApiError(431, "headers_too_large", "The headers are too many or too large.")
 RATE_LIMIT: Final = ApiError(
-    429, "rate_limit_exceeded", "Too many requests.", type="requests", headers=(("retry-after", "1"),)
+    429, "rate_limit_exceeded", "Too many requests.", type="requests", headers=(("retry-after", RETRY_AFTER),)
 )
+UPSTREAM_REFUSED: Final = ApiError(400, "bad_request", "The model refused the request without saying why.")
 INTERNAL: Final = ApiError(500, "internal_error", "The gateway failed on this request.", type=SERVER)
 BAD_GATEWAY: Final = ApiError(502, "bad_gateway", "The model broke off before it answered.", type=SERVER)
 UNAVAILABLE: Final = ApiError(
-    503, "service_unavailable", "The model cannot be reached now.", type=SERVER, headers=(("retry-after", "2"),)
+    503, "service_unavailable", "The model cannot be reached now.", type=SERVER, headers=(("retry-after", RETRY_AFTER),)
+)
+UPSTREAM_OVERLOADED: Final = ApiError(
+    503,
+    "overloaded",
+    "The model has as many requests as it can take, or is not ready.",
+    type=SERVER,
+    headers=(("retry-after", RETRY_AFTER),),
+)
+UPSTREAM_FAILED: Final = ApiError(500, "internal_error", "The model failed on this request.", type=SERVER)
+GATEWAY_FULL: Final = ApiError(
+    503,
+    "overloaded",
+    "The gateway has as many connections as it can take.",
+    type=SERVER,
+    headers=(("retry-after", RETRY_AFTER), ("connection", "close")),
 )
 NOT_SYNCED: Final = ApiError(
     503, "service_unavailable", "The gateway is starting.", type=SERVER, headers=(("retry-after", "1"),)

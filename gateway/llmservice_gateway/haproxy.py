@@ -8,7 +8,7 @@ from typing import Final
 from llmservice_api.names import ADDRESS_HEADER, PROBE_KEY_ID
 from llmservice_gateway import errors
 from llmservice_gateway.desired import LISTED, NAMES
-from llmservice_gateway.endpoints import MODELS, POSTS
+from llmservice_gateway.endpoints import AUDIO, ENGINE, MESSAGES, MODELS, POSTS, RERANK
 from llmservice_gateway.errors import ApiError
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.traceparent import IDS, LOGGED, PASSED_ON
@@ -25,10 +25,16 @@ _VALUE: Final = (
     rf"(?<value>\s*+(?:{_STRING}|\{{(?:{_PLAIN}|{_STRING}|(?&value))*+\}}"
     rf'|\[(?:{_PLAIN}|{_STRING}|(?&value))*+\]|[^\s"{{}}\[\],:]++)\s*+)'
 )
-_MODEL: Final = r'\s*+"model"\s*+:'
+_KEY: Final = r'"(?:m|\\u006[dD])(?:o|\\u006[fF])(?:d|\\u0064)(?:e|\\u0065)(?:l|\\u006[cC])"\s*+:'
+"""The key `model` however it is spelled: a model's server, unlike the gateway, undoes escapes in keys."""
+_MODEL: Final = rf"\s*+{_KEY}"
 _OTHERS: Final = rf"(?:(?!{_MODEL})\s*+{_STRING}\s*+:(?&value),)*+"
 _MODEL_TWICE: Final = rf"^\s*+\{{{_OTHERS}{_MODEL}{_VALUE},{_OTHERS}{_MODEL}"
 """A JSON object with `model` twice at its top; possessive throughout, so that no body makes it backtrack."""
+
+_FORM_MODEL: Final = r'name="model"[^\r\n]*+\r\n(?:[^\r\n]++\r\n)*+\r\n([^\r\n]{1,256}+)\r\n'
+"""The field `model` of a form, its value as the group."""
+_FIRST_GROUP: Final = r"\1"
 
 
 class _Config(Template):
@@ -47,7 +53,17 @@ def render(settings: Settings) -> str:
         public_bind=_bind(settings.address, settings.public_port),
         metrics_bind=_bind(settings.address, settings.metrics_port),
         posts=" ".join(POSTS),
+        engine=ENGINE,
+        audio=AUDIO,
+        rerank=RERANK,
+        messages=MESSAGES,
         models=MODELS,
+        anthropic_before=errors.ANTHROPIC_BEFORE,
+        anthropic_after=errors.ANTHROPIC_AFTER.replace("{id}", "%[var(txn.id)]"),
+        retry_after=errors.RETRY_AFTER,
+        model_key=_KEY,
+        form_model=_FORM_MODEL,
+        form_model_only=_quoted(f"{_argument(f'(?s)^.*?{_FORM_MODEL}.*$')},{_argument(_FIRST_GROUP)}"),
         nobody=_NOBODY,
         address_header=ADDRESS_HEADER,
         probe_key_id=PROBE_KEY_ID,
@@ -62,8 +78,9 @@ def render(settings: Settings) -> str:
 
 def _numbers(settings: Settings) -> dict[str, int]:
     names = (
-        "threads", "max_connections", "buffer_size", "large_body", "small_body", "largest_read", "inner_port",
-        "header_timeout", "body_timeout", "client_timeout", "connect_timeout", "server_timeout", "drain_timeout",
+        "threads", "max_connections", "busy_connections", "buffer_size", "large_body", "small_body", "largest_read",
+        "inner_port", "header_timeout", "body_timeout", "client_timeout", "connect_timeout", "server_timeout",
+        "drain_timeout",
     )  # fmt: skip
     return {name: getattr(settings, name) for name in names} | {"small_body_and_one": settings.small_body + 1}
 
@@ -89,7 +106,10 @@ def _http_error(error: ApiError, settings: Settings) -> str:
 
 def _answer(error: ApiError, settings: Settings) -> str:
     """The arguments that `return` and `http-error` share."""
-    body = _literal(error.body(small=str(settings.small_body), large=str(settings.large_body)))
+    kind = error.type if error.type == error.anthropic_type else "{type}"
+    body = _literal(error.body("{before}", kind, "{after}", **settings.body_limits))
+    body = body.replace("{before}", "%[var(txn.before)]").replace("{after}", "%[var(txn.after)]")
+    body = body.replace("{type}", f"%[var(txn.anthropic),iif({error.anthropic_type},{error.type})]")
     body = body.replace("{model}", "%[var(txn.model),bytes(0,128),json(utf8s)]")
     body = body.replace("{url}", "%[var(txn.method),json(utf8s)] %[var(txn.path)]")
     headers = "".join(f" hdr {name} {_quoted(_literal(value))}" for name, value in error.headers)
@@ -98,6 +118,12 @@ def _answer(error: ApiError, settings: Settings) -> str:
 
 def _literal(text: str) -> str:
     return text.replace("%", "%%")
+
+
+def _argument(text: str) -> str:
+    """Text as one argument of a converter."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _quoted(text: str) -> str:

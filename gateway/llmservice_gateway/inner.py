@@ -39,15 +39,18 @@ def inner_app(agent: Agent, settings: Settings) -> web.Application:
         for model in visible(request):
             if model["id"] == wanted:
                 return web.json_response(model)
-        return _error(errors.MODEL_NOT_FOUND, model=errors.escaped(wanted[:128]))
+        error = errors.MODEL_NOT_FOUND
+        return _answer(error, error.body(model=errors.escaped(wanted[:128])))
 
     async def refused(request: web.Request) -> web.Response:
         await _discard(request.content, settings.largest_read)
-        error = _REFUSALS[request.match_info["why"]]
-        return _error(error, small=str(settings.small_body), large=str(settings.large_body))
+        error, limits = _REFUSALS[request.match_info["why"]], settings.body_limits
+        request_id = request.match_info.get("id")
+        return _answer(error, error.anthropic_body(request_id, **limits) if request_id else error.body(**limits))
 
     app = web.Application()
     app.router.add_post("/refused/{why:large|shared|chunked}", refused)
+    app.router.add_post("/refused/{why:large|shared|chunked}/anthropic/{id}", refused)
     app.router.add_get("/v1/models", every_model)
     app.router.add_get("/v1/models/{id:.*}", one_model)
     return app
@@ -84,7 +87,6 @@ async def _discard(content: StreamReader, most: int) -> None:
                 return
 
 
-def _error(error: errors.ApiError, **values: str) -> web.Response:
-    body = error.body(**values)
+def _answer(error: errors.ApiError, body: str) -> web.Response:
     headers = {"content-type": "application/json", **dict(error.headers)}
     return web.Response(status=error.status, body=body.encode(), headers=headers)

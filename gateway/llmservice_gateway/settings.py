@@ -60,6 +60,16 @@ class Settings:
         return 2 * self.large_body
 
     @property
+    def body_limits(self) -> dict[str, str]:
+        """What stands in messages for the most bytes of a body."""
+        return {"small": str(self.small_body), "large": str(self.large_body)}
+
+    @property
+    def busy_connections(self) -> int:
+        """Connections at which requests are refused: from max_connections on they would wait without an answer."""
+        return self.max_connections - max(1, self.max_connections // 20)
+
+    @property
     def socket(self) -> Path:
         """HAProxy's runtime socket."""
         return self.run_directory / "haproxy.sock"

@@ -13,6 +13,18 @@ from llmservice_gateway.haproxy import PEPPER_VARIABLE, render
 from llmservice_gateway.settings import Settings
 
 TABLE = [(name, value) for name, value in vars(errors).items() if isinstance(value, ApiError)]
+ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    408: "invalid_request_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    502: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +45,8 @@ def text() -> str:
         "server agent 127.0.0.1:8406",
         "option http-no-delay",
         "option abortonclose",
-        "retry-on conn-failure",
+        "retry-on conn-failure empty-response 502",
+        "retries 2",
         "timeout server 600s",
         "acl to_model var(txn.api) -m str " + " ".join(POSTS),
     ],
@@ -57,11 +70,19 @@ def test_settings_change_what_they_name() -> None:
 def test_what_haproxy_says_itself_has_openais_shape(text: str, status: int) -> None:
     (line,) = [each for each in text.splitlines() if each.startswith(f"  http-error status {status} ")]
     words = shlex.split(line)
-    error = json.loads(words[words.index("lf-string") + 1])["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    assert error["type"] == (
+    body = words[words.index("lf-string") + 1]
+    both = re.compile(r"%\[var\(txn\.anthropic\),iif\((\w+),(\w+)\)\]")
+    openai = json.loads(both.sub(r"\2", body.replace("%[var(txn.before)]", "").replace("%[var(txn.after)]", "")))
+    assert set(openai) == {"error"}
+    assert set(openai["error"]) == {"message", "type", "param", "code"}
+    assert openai["error"]["type"] == (
         "server_error" if status >= 500 else "requests" if status == 429 else "invalid_request_error"
     )
+    body = body.replace("%[var(txn.before)]", errors.ANTHROPIC_BEFORE)
+    anthropic = json.loads(both.sub(r"\1", body.replace("%[var(txn.after)]", errors.ANTHROPIC_AFTER)))
+    assert set(anthropic) == {"type", "error", "request_id"}
+    assert anthropic["type"] == "error"
+    assert anthropic["error"]["type"] == ANTHROPIC_TYPES[status]
 
 
 def test_the_log_is_json_without_query_or_key(text: str) -> None:
@@ -74,6 +95,24 @@ def test_the_log_is_json_without_query_or_key(text: str) -> None:
         assert secret not in line
 
 
+@pytest.mark.parametrize(
+    ("spelling", "found"),
+    [
+        ('"model":', True),
+        ('"model" \n:', True),
+        (r'"mod\u0065l":', True),
+        (r'"\u006D\u006F\u0064\u0065\u006C":', True),
+        ('"models":', False),
+        (r'"\u004dodel":', False),
+        ('"model"', False),
+    ],
+)
+def test_the_key_model_is_found_however_it_is_spelled(text: str, spelling: str, found: bool) -> None:
+    (line,) = [each for each in text.splitlines() if "(?s)" in each and "in_json" in each]
+    pattern = shlex.split(line)[shlex.split(line).index("-m") + 2]
+    assert bool(re.search(pattern, f"{{{spelling} 1, {spelling} 2}}")) is found
+
+
 @pytest.mark.parametrize(("name", "error"), TABLE, ids=[name for name, _ in TABLE])
 def test_the_table_of_errors(name: str, error: ApiError) -> None:
     assert name.isupper()
@@ -83,3 +122,6 @@ def test_the_table_of_errors(name: str, error: ApiError) -> None:
     assert "{" not in body["message"]
     assert error.status < 500 or body["type"] == "server_error"
     assert error.status not in (429, 503) or dict(error.headers)["retry-after"].isdigit()
+    shaped = json.loads(error.anthropic_body("req_1", **values))
+    assert (shaped["type"], shaped["request_id"], shaped["error"]["message"]) == ("error", "req_1", body["message"])
+    assert shaped["error"]["type"] == ANTHROPIC_TYPES.get(error.status, "invalid_request_error")
