@@ -49,7 +49,8 @@ class ModelSpec(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     credentials_secret_ref: SecretReference | None = Field(
-        default=None, description="Secret with what the source asks for (key `token` for hf://)."
+        default=None,
+        description="Secret with `token` (hf://), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (s3://, gs://).",
     )
     sha256: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{64}$", max_length=64, description="Digest of a http(s):// archive."
@@ -90,6 +91,14 @@ class ModelSpec(ApiModel):
             (
                 "!self.source.startsWith('http') || has(self.sha256)",
                 "a http(s):// source needs sha256: the digest of the archive",
+            ),
+            (
+                "!has(self.cacheClaim) || !self.source.startsWith('pvc://')",
+                "cacheClaim goes with a source that is downloaded: remove it, the model is on a volume already",
+            ),
+            (
+                "!has(self.endpoint) || self.source.matches('^(hf|s3|gs)://')",
+                "endpoint goes with a hf://, s3:// or gs:// source: remove it",
             ),
             (
                 "!has(self.sha256) || self.source.startsWith('http')",

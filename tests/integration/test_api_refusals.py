@@ -59,6 +59,11 @@ GOOD: dict[str, Json] = {
     "pvc with a path": source("pvc://models/a/b.c"),
     "pvc alone": source("pvc://models"),
     "s3": source("s3://bucket/a"),
+    "a mirror, a cache and credentials": service(
+        model=SOURCE
+        | {"endpoint": "https://hub.example.com", "cacheClaim": "models", "credentialsSecretRef": {"name": "token"}}
+    ),
+    "an archive": service(model={"source": "https://h.example.com/m.tar.gz", "sha256": "a" * 64}),
     "own host": service(endpoint={"host": "llm.example.com"}),
     "durations": service(rollout={"drain": "1h30m5s"}),
     "a model's name with a slash": service(model=SOURCE | {"name": "qwen/qwen3:8b"}),
@@ -133,6 +138,18 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"model": {"source": "pvc://models/m", "revision": "main"}},
         "revision goes with a hf:// source",
     ),
+    "an archive without a digest": (source("https://h/m.tar"), "needs sha256"),
+    "a digest of no archive": ({"model": SOURCE | {"sha256": "a" * 64}}, "sha256 goes with a http(s):// source"),
+    "a short digest": ({"model": {"source": "https://h/m.tar", "sha256": "abc"}}, "spec.model.sha256"),
+    "a cache of a volume": (
+        {"model": {"source": "pvc://models/m", "cacheClaim": "cache"}},
+        "cacheClaim goes with a source that is downloaded",
+    ),
+    "an endpoint of a volume": (
+        {"model": {"source": "pvc://models/m", "endpoint": "https://h"}},
+        "endpoint goes with a hf://, s3:// or gs:// source",
+    ),
+    "an endpoint with a query": ({"model": SOURCE | {"endpoint": "https://h/?x=1"}}, "spec.model.endpoint"),
     "bidi in the model's name": (service(model=SOURCE | {"name": "a\u202eb"}), "spec.model.name"),
     "zero width in an alias": (service(model=SOURCE | {"aliases": ["a\u200bb"]}), "spec.model.aliases[0]"),
     "emoji in the model's name": (service(model=SOURCE | {"name": "\U0001f600"}), "spec.model.name"),
