@@ -16,6 +16,7 @@ from llmservice_worker.requests.transcription import TranscriptionForm
 _ALL: Final[tuple[Task, ...]] = ("generate", "embed", "score", "classify", "transcribe")
 _ENGINES: Final = "/v1/engines/"
 _COMPLETIONS: Final = "/completions"
+_AUDIO: Final = ("/v1/audio/transcriptions", "/v1/audio/translations")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ ROUTES: Final[Mapping[str, Route]] = {
     "/v2/rerank": _RERANK,
     "/v1/classify": _CLASSIFY,
     "/classify": _CLASSIFY,
-    "/v1/audio/transcriptions": Route(TranscriptionForm, "/v1/audio/transcriptions", ("transcribe",), body="form"),
+    **{path: Route(TranscriptionForm, path, ("transcribe",), body="form") for path in _AUDIO},
     "/tokenize": _TOKENIZE,
     "/v1/tokenize": _TOKENIZE,
     "/detokenize": _DETOKENIZE,

@@ -165,6 +165,7 @@ class ResponsesRequest(f.Request):
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
         {"user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "background", "stream_options"}
+        | {"prompt_cache_retention"}
     )
 
     input: Annotated[Annotated[f.Text, Tag("<text>")] | Annotated[Items, Tag("<list>")], f.TEXT_OR_LIST]
@@ -201,6 +202,7 @@ class ResponsesRequest(f.Request):
     background: Literal[False] | None = None
     metadata: f.Metadata | None = None
     prompt_cache_key: f.Label | None = None
+    prompt_cache_retention: f.Label | None = None
     safety_identifier: f.Label | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
     stream_options: dict[Literal["include_obfuscation"], bool] | None = None
