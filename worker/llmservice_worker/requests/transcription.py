@@ -1,4 +1,4 @@
-"""/v1/audio/transcriptions and translations: a form with a file; its fields as text, judged as numbers where they are."""
+"""The audio routes: a form with a file; its fields as text, judged as numbers where they are."""
 
 from typing import Annotated, Literal
 
