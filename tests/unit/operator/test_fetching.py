@@ -8,7 +8,7 @@ from llmservice_api.reasons import Reason
 from llmservice_operator.conditions import TEMPORARY
 from llmservice_operator.fetching import FAILURES, Failure, Fetch, fetch_of, told, worth_telling
 from llmservice_operator.plan import decide, probe_targets
-from tests.unit.operator.builders import AnEngine, APod, World
+from tests.unit.operator.builders import AnEngine, APod, AService, World
 from tests.unit.operator.test_reconcile import Bench, bench
 
 __all__ = ["bench"]
@@ -177,3 +177,12 @@ async def test_a_download_is_asked_again_soon_and_written_once_for_a_percent(ben
     await bench.reconcile()
     assert len(bench.cluster.writes) == writes + 1
     assert bench.prober.asked == ["progress at 10.0.0.7:8091"] * 5
+
+
+async def test_a_cache_claim_that_is_missing_is_said(bench: Bench) -> None:
+    bench.seen("llmservices", AService().model(cacheClaim="cache").build())
+    assert await bench.reconcile() == 30.0
+    assert bench.condition("ModelReady") == ("False", "ClaimMissing")
+    bench.cluster.put("persistentvolumeclaims", {"metadata": {"name": "cache", "namespace": "team-a", "uid": "c"}})
+    await bench.reconcile()
+    assert bench.condition("ModelReady") == ("False", "Loading")

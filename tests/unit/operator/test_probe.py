@@ -115,3 +115,28 @@ async def test_probes_ask_for_one_token_on_both_ways() -> None:
         ("/team-a/m/v1/completions", "Bearer llms_probe.x"),
     ]
     assert [(body["model"], body["max_tokens"]) for *_, body in seen] == [("m", 1), ("qwen", 1), ("qwen", 1)]
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "told"),
+    [
+        (200, '{"phase": "Downloading", "percent": 3}', {"phase": "Downloading", "percent": 3}),
+        (200, "<html>", {}),
+        (404, "{}", None),
+    ],
+)
+async def test_a_pod_is_asked_how_far_its_download_is(status: int, said: str, told: dict[str, Any] | None) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=said)
+
+    app = web.Application()
+    app.router.add_get("/progress", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    async with aiohttp.ClientSession() as session:
+        prober = HttpProber(session, "llms_probe.x", "http://127.0.0.1:9")
+        assert await prober.progress(f"127.0.0.1:{port}") == told
+        await runner.cleanup()
+        assert await prober.progress(f"127.0.0.1:{port}") is None

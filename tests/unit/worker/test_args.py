@@ -91,3 +91,10 @@ def test_every_extra_argument_is_described_and_off_by_default() -> None:
     for name, field in EngineExtra.model_fields.items():
         assert field.description, name
         assert field.default is None, name
+
+
+@pytest.mark.parametrize(
+    ("uri", "mounted"), [(None, True), ("pvc://models/m", True), ("s3://bucket/m", False), ("hf://org/m", False)]
+)
+def test_only_a_mounted_model_is_in_every_pod(uri: str | None, mounted: bool) -> None:
+    assert WorkerArgs(model_id="m", source="/models/m", source_uri=uri).is_mounted is mounted
