@@ -1,6 +1,6 @@
-"""`make bench-endpoint`: the whole way (Ingress, gateway, Ray Serve, engine) against `vllm serve`.
+"""`make bench-endpoint`: the whole way (Ingress, gateway, Ray Serve, engine) against `vllm serve` and `ray.serve.llm`.
 
-Same image, model, engine arguments and threads; both stand side by side and are asked in turn, in interleaved rounds
+Same image, model, engine arguments and threads; all stand side by side and are asked in turn, in interleaved rounds
 with rotated order. Prints one JSON line last and writes it to build/bench/endpoint.json.
 """
 
@@ -18,6 +18,8 @@ import aiohttp
 from hack.cluster.cache import REPOSITORY
 from hack.cluster.poll import wait_until
 from hack.cluster.progress import Steps
+from tests.bench import peers
+from tests.bench.engine_kill import kill_to_answer
 from tests.bench.load import Cell, Target, run_cell, stream
 from tests.bench.memory import resident_mb
 from tests.e2e.site import Site, deployed, ready_service
@@ -25,74 +27,13 @@ from tests.e2e.site import Site, deployed, ready_service
 Json = dict[str, Any]
 
 ROOM: Final = "bench"
-NAME: Final = "bench"
-THREADS: Final = 2
+NAME: Final = peers.MODEL
 ROUNDS: Final = 3
 CONCURRENCY: Final = {1: 3, 8: 16, 32: 64}
 """Streams at once, and how many in all in one round."""
 LATER: Final = 8
-
-
-def vllm_serve(image: str) -> Json:
-    """A pod with plain `vllm serve` of the same model, with the same engine arguments and threads."""
-    command = (
-        "python -m vllm.entrypoints.openai.api_server --model /models/models/smollm2-135m --served-model-name bench"
-    )
-    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
-    environment = {
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "OMP_NUM_THREADS": str(THREADS),
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "TORCHDYNAMO_DISABLE": "1",
-        "HOME": "/tmp",
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "vllm-serve"},
-        "spec": {
-            "automountServiceAccountToken": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 65532,
-                "fsGroup": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "vllm",
-                    "image": image,
-                    "command": [*command.split(), "--max-model-len=2048", "--enforce-eager", "--port=8000"],
-                    "env": [{"name": name, "value": value} for name, value in environment.items()],
-                    # The same weight on the node's CPUs as a worker and its head have.
-                    "resources": {"requests": {"cpu": "350m", "memory": "4Gi"}, "limits": {"memory": "5Gi"}},
-                    "securityContext": security,
-                    "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1},
-                    "volumeMounts": [
-                        {"name": "model", "mountPath": "/models/models", "readOnly": True},
-                        {"name": "tmp", "mountPath": "/tmp"},
-                        {"name": "cache", "mountPath": "/cache"},
-                        {"name": "shared-memory", "mountPath": "/dev/shm"},
-                    ],
-                }
-            ],
-            "volumes": [
-                {"name": "model", "persistentVolumeClaim": {"claimName": "models", "readOnly": True}},
-                {"name": "tmp", "emptyDir": {}},
-                {"name": "cache", "emptyDir": {}},
-                {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
-            ],
-        },
-    }
-
-
-def start_peer(site: Site) -> Target:
-    """`vllm serve` when it is ready."""
-    site.apply(ROOM, vllm_serve(site.images.worker))
-    site.api.kubectl("wait", "pod/vllm-serve", f"--namespace={ROOM}", "--for=condition=Ready", "--timeout=180s")
-    pod = site.api.get(f"/api/v1/namespaces/{ROOM}/pods/vllm-serve")
-    assert pod is not None
-    return Target("vllm", f"http://{pod['status']['podIP']}:8000/v1", "bench")
+KILLS: Final = 2
+"""How often the engine is killed; a replica starts it again in place three times in ten minutes."""
 
 
 def start_ours(site: Site) -> tuple[Target, float]:
@@ -120,33 +61,34 @@ async def measure(targets: list[Target], steps: Steps) -> dict[tuple[str, int], 
         await run_cell(target, 8, 8)  # warm, not counted
     for turn in range(ROUNDS):
         for at_once, streams in CONCURRENCY.items():
-            for target in targets[turn % 2 :] + targets[: turn % 2]:
+            for target in targets[turn % len(targets) :] + targets[: turn % len(targets)]:
                 with steps.step(f"round {turn + 1} of {ROUNDS}: {target.name}, {at_once} at once"):
                     cells[target.name, at_once].append(await run_cell(target, at_once, streams))
     return cells
 
 
 def ratios(cells: dict[tuple[str, int], list[Cell]]) -> Json:
-    """Ours over vllm serve, round by round; the median of the rounds."""
+    """Ours over each peer, round by round; the median of the rounds."""
+    figures = {"tokens": "tokens_per_second", "ttft": "first_token_p50", "tpot": "per_token_p50"}
     found: Json = {}
-    for at_once in CONCURRENCY:
-        pairs = list(zip(cells["ours", at_once], cells["vllm", at_once], strict=True))
-        found[f"tokens_over_vllm_{at_once}"] = round(
-            median(ours.tokens_per_second / peer.tokens_per_second for ours, peer in pairs), 3
-        )
-        found[f"ttft_over_vllm_{at_once}"] = round(
-            median(ours.first_token_p50 / peer.first_token_p50 for ours, peer in pairs), 3
-        )
+    for peer in peers.PEERS:
+        for at_once in CONCURRENCY:
+            pairs = list(zip(cells["ours", at_once], cells[peer, at_once], strict=True))
+            for key, figure in figures.items():
+                over = median(getattr(ours, figure) / getattr(theirs, figure) for ours, theirs in pairs)
+                found[f"{key}_over_{peer}_{at_once}"] = round(over, 3)
+    found["tokens_over_ray_min"] = min(found[f"tokens_over_ray_{at_once}"] for at_once in CONCURRENCY)
     return found
 
 
 def absolute(cells: dict[tuple[str, int], list[Cell]]) -> Json:
-    """Medians of each cell: tokens/s, time to first token in ms."""
+    """Medians of each cell: tokens/s, time to first token and time per further token in ms."""
     return {
         f"{name}_{at_once}": {
             "tokens_per_s": round(median(cell.tokens_per_second for cell in rounds), 1),
             "ttft_p50_ms": round(1000 * median(cell.first_token_p50 for cell in rounds)),
             "ttft_p99_ms": round(1000 * median(cell.first_token_p99 for cell in rounds)),
+            "tpot_p50_ms": round(1000 * median(cell.per_token_p50 for cell in rounds), 1),
         }
         for (name, at_once), rounds in sorted(cells.items())
     }
@@ -156,21 +98,29 @@ def main() -> int:
     """Measure, print, write; 1 where any stream failed."""
     steps = Steps()
     with deployed(ROOM) as site:
+        peers.stop(site, ROOM)
         ours, ready_seconds = start_ours(site)
-        ratio = asyncio.run(first_and_later(ours))
-        with steps.step("vllm serve ready"):
-            peer = start_peer(site)
         try:
-            cells = asyncio.run(measure([ours, peer], steps))
+            ratio = asyncio.run(first_and_later(ours))
+            back = []
+            for turn in range(KILLS):
+                with steps.step(f"the engine is killed and answers again ({turn + 1} of {KILLS})"):
+                    back.append(kill_to_answer(site, ROOM, NAME, ours))
+            targets = [ours]
+            for peer in peers.PEERS:
+                with steps.step(f"peer {peer} ready"):
+                    targets.append(peers.start(site, ROOM, peer))
+            cells = asyncio.run(measure(targets, steps))
             memory = resident_mb()
         finally:
-            site.api.kubectl("delete", "pod", "vllm-serve", f"--namespace={ROOM}", "--ignore-not-found")
+            peers.stop(site, ROOM)
             site.api.kubectl("delete", "llm", NAME, f"--namespace={ROOM}", "--ignore-not-found")
     errors = [error for rounds in cells.values() for cell in rounds for error in cell.errors]
     result = {
         "bench": "endpoint",
         "ready_s": round(ready_seconds, 1),
         "first_over_later": round(ratio, 2),
+        "engine_kill_to_answer_s": round(median(back), 1),
         **ratios(cells),
         "errors": len(errors),
         "rss_mb": memory,

@@ -58,6 +58,11 @@ class Cell:
         return max(firsts) if len(firsts) < 3 else quantiles(firsts, n=100, method="inclusive")[98]
 
     @property
+    def per_token_p50(self) -> float:
+        """Median time per token after the first, seconds."""
+        return median((each.total - each.first) / max(each.tokens - 1, 1) for each in self.streams)
+
+    @property
     def errors(self) -> list[str]:
         """What went wrong."""
         return [stream.error for stream in self.streams if stream.error]
