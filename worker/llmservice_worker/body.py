@@ -10,6 +10,8 @@ from llmservice_worker.asgi import Headers, Message, Receive, header
 from llmservice_worker.errors import Refused
 
 JSON_BYTES: Final = 8 * 1024 * 1024
+_PARTS: Final = 300_000
+"""Brackets are counted in a millisecond; to make a million objects and throw them away would hold all others up."""
 
 
 class ClientGone(Exception):
@@ -58,6 +60,8 @@ def replay(raw: bytes, receive: Receive) -> Receive:
 
 def parsed(raw: bytes) -> dict[str, Any]:
     """The JSON object that `raw` is; raises Refused (400). Duplicate keys are found by `check_duplicates`."""
+    if raw.count(b"{") + raw.count(b"[") > _PARTS:
+        raise Refused(400, f"The body has too many parts: JSON of at most {_PARTS} objects and arrays.")
     try:
         body = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
