@@ -12,7 +12,7 @@ from tests.unit.gateway.builders import PEPPER, apikey, llmservice, secret_key
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "model": "org/llama"}
 ALL, LISTED, OTHER, WORN, BRIEF = (secret_key(number) for number in range(1, 6))
-
+KEYED = f"Authorization: Bearer {ALL}\r\nContent-Length: 0\r\n"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -45,15 +45,110 @@ def stack(gateway: Stack) -> Stack:
 
 
 @pytest.mark.parametrize("model", ["org/llama", "gpt-4o-mini", "free"])
-@pytest.mark.parametrize("api", ["chat/completions", "completions", "embeddings", "score", "rerank"])
+@pytest.mark.parametrize(
+    "api",
+    [
+        *("chat/completions", "completions", "responses", "messages", "embeddings", "score", "rerank", "classify"),
+        *("tokenize", "detokenize", "audio/transcriptions", "audio/translations", "tasks/classify", "tasks/summarize"),
+        *("tasks/translate", "tasks/answer", "tasks/code", "../v2/rerank"),
+    ],
+)
 async def test_a_model_answers_on_the_shared_url(stack: Stack, api: str, model: str) -> None:
-    answer = await stack.post(f"/v1/{api}?x=1", {**CHAT, "model": model}, ALL)
+    url = f"/v1/{api}".replace("/v1/../", "/")
+    answer = await stack.post(f"{url}?x=1", {**CHAT, "model": model}, ALL)
     assert answer.status == 200
     path, headers, _ = stack.upstream.seen[-1]
-    assert path == f"/v1/{api}"
+    assert path == url
     assert "Authorization" not in headers
     assert headers["x-request-id"] == answer.headers["x-request-id"]
     assert headers["x-llmservice-key-id"] == f"{1:016x}"
+
+
+@pytest.mark.parametrize("engine", ["org/llama", "org%2Fllama", "gpt%2d4o-mini", "free"])
+async def test_the_oldest_completions_name_the_model_in_the_url(stack: Stack, engine: str) -> None:
+    assert (await _raw_post(stack, f"/v1/engines/{engine}/completions")).startswith(b"HTTP/1.1 200 ")
+    assert (await _raw_post(stack, "/team-a/llama/v1/engines/any/completions")).startswith(b"HTTP/1.1 200 ")
+    engines = [path for path, _, _ in stack.upstream.seen]
+    assert [path.lower() for path in engines] == [
+        f"/v1/engines/{engine}/completions".lower(),
+        "/v1/engines/any/completions",
+    ]
+
+
+@pytest.mark.parametrize("engine", ["nothing", "theirs", "org", ".."])
+async def test_an_engine_that_is_not_there_is_a_model_that_is_not_there(stack: Stack, engine: str) -> None:
+    answer = await _raw_post(stack, f"/v1/engines/{engine}/completions")
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b'"code": "model_not_found"' in answer
+    assert stack.upstream.seen == []
+
+
+async def test_anthropics_header_is_a_key_too(stack: Stack) -> None:
+    headers = {"x-api-key": ALL, "anthropic-version": "2023-06-01", "anthropic-beta": "b", "Idempotency-Key": "i"}
+    assert (await stack.post("/v1/messages", CHAT, **headers)).status == 200
+    _, seen, _ = stack.upstream.seen[-1]
+    assert "x-api-key" not in seen
+    del headers["x-api-key"]
+    assert {name: seen[name] for name in headers} == headers
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/team-a/llama/v1/messages"])
+@pytest.mark.parametrize(
+    ("headers", "status", "kind"),
+    [
+        ({}, 401, "authentication_error"),
+        ({"x-api-key": OTHER}, 404, "not_found_error"),
+        ({"x-api-key": ALL, "Authorization": f"Bearer {ALL}"}, 400, "invalid_request_error"),
+        ({"x-api-key": ALL, "Content-Encoding": "gzip"}, 415, "invalid_request_error"),
+        ({"x-api-key": ALL, "Content-Length": "9999999"}, 413, "request_too_large"),
+    ],
+)
+async def test_errors_of_messages_have_anthropics_shape(
+    stack: Stack, path: str, headers: dict[str, str], status: int, kind: str
+) -> None:
+    sent = {"Content-Length": str(len(json.dumps(CHAT))), **headers}
+    answer = await _raw_post(stack, path, "".join(f"{name}: {value}\r\n" for name, value in sent.items()), CHAT)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    shaped = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert set(shaped) == {"type", "error", "request_id"}
+    assert (shaped["type"], shaped["error"]["type"]) == ("error", kind)
+    assert f"request-id: {shaped['request_id']}".encode() in head
+    assert stack.upstream.seen == []
+
+
+AUDIO = (
+    b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + bytes(range(256)) * 1000 + b"\r\n"
+)
+FIELD = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n'
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "code"),
+    [
+        (FIELD % b"org/llama" + AUDIO, 200, None),
+        (FIELD.replace(b"\r\n\r\n%s", b"\r\nContent-Type: text/plain\r\n\r\n%s") % b"free" + AUDIO, 200, None),
+        (FIELD % b"theirs" + AUDIO, 404, "model_not_found"),
+        (AUDIO + FIELD % b"org/llama", 400, "missing_required_parameter"),
+        (AUDIO, 400, "missing_required_parameter"),
+        (FIELD % b"org/llama" + FIELD % b"free" + AUDIO, 400, "invalid_json"),
+        (b"", 400, "missing_required_parameter"),
+    ],
+)
+async def test_of_a_form_the_model_is_read_before_the_file(
+    stack: Stack, form: bytes, status: int, code: str | None
+) -> None:
+    headers = {"Authorization": f"Bearer {ALL}", "Content-Type": "multipart/form-data; boundary=B"}
+    answer = await stack.ask("POST", "/v1/audio/transcriptions", data=form + b"--B--\r\n", headers=headers)
+    assert answer.status == status
+    if code is None:
+        assert stack.upstream.seen[0][2] == form + b"--B--\r\n"
+        assert stack.upstream.seen[0][1]["Content-Type"] == headers["Content-Type"]
+    else:
+        assert answer.error["code"] == code
+        assert stack.upstream.seen == []
+    named = await stack.ask("POST", "/team-a/llama/v1/audio/transcriptions", data=form + b"--B--\r\n", headers=headers)
+    assert named.status == 200
 
 
 async def test_a_model_answers_on_its_own_url_and_host_whatever_the_body(stack: Stack) -> None:
@@ -169,7 +264,14 @@ async def test_a_model_without_an_address_is_not_ready(stack: Stack, path: str) 
         ),
         *("/collective_rpc", "/v1/chat", "/v1//chat/completions", "/v1/chat/completions/", "/v2/chat/completions"),
         *("/team-a/llama/metrics", "/team-a/llama/v1/../metrics", "/team-a/llama/x/v1/completions", "//v1/completions"),
-        *("/v1/%63ompletions", "/team-a/llama/v1/load_lora_adapter", "/-/routes", "/api/serve/applications/"),
+        *(
+            "/v1/%63ompletions",
+            "/v1/engines/org%2Fllama%00/completions",
+            "/v1/engines//completions",
+            "/team-a/llama/v1/load_lora_adapter",
+            "/-/routes",
+            "/api/serve/applications/",
+        ),
     ],
 )
 async def test_only_listed_urls_exist(stack: Stack, path: str) -> None:
@@ -244,3 +346,8 @@ async def test_what_a_client_may_not_say_does_not_reach_the_model(stack: Stack) 
 async def test_an_odd_request_id_is_replaced(stack: Stack, request_id: str) -> None:
     answer = await stack.post("/v1/chat/completions", CHAT, ALL, **{"X-Request-Id": request_id})
     assert answer.headers["x-request-id"].startswith("req_")
+
+
+async def _raw_post(stack: Stack, path: str, headers: str = KEYED, body: object = None) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n"
+    return await stack.raw((head + (json.dumps(body) if body else "")).encode(), wait=2)

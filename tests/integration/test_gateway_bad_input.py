@@ -38,6 +38,8 @@ def stack(gateway: Stack) -> Stack:
 
 SHAPED = {
     "two Authorization headers": (400, HEAD + HOST + b"Authorization: Bearer x\r\n" + SIZED),
+    "two x-api-key headers": (400, HEAD[: HEAD.index(b"Auth")] + HOST + b"x-api-key: a\r\nx-api-key: b\r\n" + SIZED),
+    "two kinds of key": (400, HEAD + HOST + b"x-api-key: a\r\n" + SIZED),
     "Host with a query": (400, HEAD + b"Host: a/?x=\r\n" + SIZED),
     "Host with a fragment": (400, HEAD + b"Host: h/#\r\n" + SIZED),
     "Host with a user": (400, HEAD + b"Host: a@b\r\n" + SIZED),
@@ -111,6 +113,7 @@ BODIES = {
     "cut off": (b'{"mod', "missing_required_parameter"),
     "depth 100,000": (b'{"a": ' + b"[" * 19000 + b"]" * 19000 + b', "model": "llama"}', "missing_required_parameter"),
     "model twice": (b'{"model": "llama", "b": [{}, "]"], "model": "x"}', "invalid_json"),
+    "model twice, once escaped": (b'{"model": "llama", "mod\\u0065l": "x"}', "invalid_json"),
     "model twice, at once": (b'{"model":"llama","model":"llama"}', "invalid_json"),
 }
 

@@ -74,7 +74,7 @@ async def test_a_client_that_leaves_in_mid_stream_ends_the_upstreams_work(stack:
     headers = {"Authorization": f"Bearer {KEY}"}
     async with stack.http.post(f"{stack.url}/v1/chat/completions", json=BODY, headers=headers) as response:
         assert await response.content.readline()
-    await asyncio.wait_for(stream.left.wait(), 2)
+    await asyncio.wait_for(stream.left.wait(), 1)
 
 
 async def test_a_client_that_leaves_before_the_first_token_ends_the_upstreams_work(
@@ -83,7 +83,7 @@ async def test_a_client_that_leaves_before_the_first_token_ends_the_upstreams_wo
     asked = asyncio.create_task(stack.post("/team-a/llama/v1/chat/completions", BODY, KEY))
     await asyncio.wait_for(stream.begun.wait(), 2)
     asked.cancel()
-    await asyncio.wait_for(stream.left.wait(), 2)
+    await asyncio.wait_for(stream.left.wait(), 1)
 
 
 async def test_thinking_may_take_longer_than_the_clients_timeouts(stack: Stack, stream: Stream) -> None:
