@@ -30,6 +30,7 @@ from llmservice_worker.engine_life import EngineLife
 from llmservice_worker.engine_lora import answer_with_public_names
 from llmservice_worker.errors import LOST, error_body
 from llmservice_worker.front import Served, front
+from llmservice_worker.leaving import TellsLeaving
 from llmservice_worker.llm_config import (
     deployment_options,
     engine_environment,
@@ -100,7 +101,7 @@ class EngineReplica:
         """vLLM's HTTP app behind our ingress, after real generations through it (called once by Ray Serve)."""
         self._engine_app: App = await self._built_app()
         served = self._served()
-        app = front(self._ask_engine, served, self._task_apps, self._is_away)
+        app = front(TellsLeaving(self._ask_engine), served, self._task_apps, self._is_away)
         took = await warm_up(app, self._args.model_id, self._args.tasks)
         self._figures.took("warm_up", sum(took))
         self._is_warm = True
