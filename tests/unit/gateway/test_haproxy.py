@@ -60,6 +60,19 @@ def test_everything_is_filled_in(text: str) -> None:
     assert render(Settings()) == text
 
 
+def test_nothing_of_traces_is_there_unless_an_endpoint_is(text: str) -> None:
+    assert not re.search("trace_id|txn.trace|traces.sock|set-header traceparent", text)
+    traced = render(Settings(tracing_endpoint="http://otel:4318", tracing_samples_per_million=7))
+    assert "@{" not in traced
+    for part in (
+        "log /run/haproxy/traces.sock len 8192 format raw daemon info",
+        "{ rand(1000000) lt 7 }",
+        "set-header traceparent 00-%[var(txn.trace)]-%[var(txn.span)]-%[var(txn.flags)]",
+        '"trace_id":"%[var(txn.trace)]"',
+    ):
+        assert traced.count(part) == 1
+
+
 def test_settings_change_what_they_name() -> None:
     other = render(Settings(address="::1", public_port=1, threads=7, buffer_size=131072, server_timeout=9))
     for part in ("bind [::1]:1 ", "nbthread 7", "tune.bufsize 131072", "timeout server 9s", "at-least 106497"):
