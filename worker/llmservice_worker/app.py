@@ -196,7 +196,7 @@ class EngineReplica:
         if client.errored or asking.exception():
             asking.cancel()
             codes = ", ".join(str(process.exitcode) for process in processes)
-            return f"the engine's process died (exit code {codes})"
+            return f"the engine's process died (exit code {codes})" if codes else "the engine died"
         return asking.result()
 
     async def _restart(self) -> None:
