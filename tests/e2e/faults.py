@@ -185,15 +185,15 @@ class Service:
         assert int(self.inside(pod, "python", "-c", PROCESSES, "VLLM::EngineCore", str(number))) == 1
 
     def running(self, pod: str) -> int:
-        """Requests that the engine of a pod works on, by its own metrics; -1 where it does not answer."""
+        """Requests that the engine of a ready pod works on, by its own metrics."""
         code = f"import urllib.request as r; print(r.urlopen({METRICS!r}, timeout=3).read().decode())"
         lines = self.inside(pod, "python", "-c", code).splitlines()
-        counts = [line.rpartition(" ")[2] for line in lines if line.startswith("vllm:num_requests_running")]
-        return int(float(counts[0])) if counts else -1
+        (count,) = [line.rpartition(" ")[2] for line in lines if line.startswith("vllm:num_requests_running{")]
+        return int(float(count))
 
     def busiest(self) -> str:
         """The worker pod whose engine has the most requests; at least one must have one."""
-        names = [str(pod["metadata"]["name"]) for pod in self.pods()]
+        names = [str(pod["metadata"]["name"]) for pod in self.pods() if is_ready(pod)]
         by_count = {name: self.running(name) for name in names}
         assert max(by_count.values()) > 0, by_count
         return max(by_count, key=lambda name: by_count[name])
@@ -206,16 +206,19 @@ class Service:
         return time.monotonic() - begun
 
     def wait_for_replicas(self, count: int) -> None:
-        """Until so many engines answer: each gives its metrics, and Ray Serve calls the application healthy."""
+        """Until so many engines answer: a worker pod is Ready while its engine does."""
         self.wait("Ready", "True")
         wait_until(
-            lambda: (
-                len(self.pods()) == count and all(self.running(pod["metadata"]["name"]) >= 0 for pod in self.pods())
-            ),
+            lambda: [is_ready(pod) for pod in self.pods()] == [True] * count,
             f"{count} engines answer",
             timeout=READY_SECONDS,
             interval=2,
         )
+
+
+def is_ready(pod: Json) -> bool:
+    """Whether a pod is Ready."""
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in pod["status"].get("conditions", []))
 
 
 METRICS = "http://127.0.0.1:8090/metrics"
