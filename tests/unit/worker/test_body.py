@@ -72,7 +72,8 @@ def test_headers_decide_before_a_byte_is_read(headers: dict[bytes, bytes], statu
     [
         b"", b"{", b"nul", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":-Infinity}', b'{"a":"\\ud800"}', b'{"a":"\xff"}',
         b'{"a":"\xed\xa0\x80"}', b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000, b"\xef\xbb\xbf{}", b"{'a':1}",
-        b'{"a":[' + b"{}," * 300_000 + b"{}]}", b'{"a":1,}', b"[]", b'"a"', b"null", b'{"a":' + b"9" * 5000 + b"}", b"{}{}", b'{"a":"\n"}',
+        b'{"a":[' + b"{}," * 300_000 + b"{}]}", b'{"a":1,}', b"[]", b'"a"', b"null", b'{"a":' + b"9" * 5000 + b"}",
+        b"{}{}", b'{"a":"\n"}',
     ],
 )  # fmt: skip
 def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
