@@ -11,11 +11,11 @@ AUDIO: Final = "audio/"
 RERANK: Final = "rerank"
 """Under /v1/, and under /v2/ for Cohere's client."""
 
-MESSAGES: Final = "messages"
+MESSAGES: Final = ("messages", "messages/count_tokens")
 """Anthropic's: errors have its shape there."""
 
 POSTS: Final = (
-    *("chat/completions", "completions", "responses", MESSAGES),
+    *("chat/completions", "completions", "responses", *MESSAGES),
     *("embeddings", "score", RERANK, "classify", "tokenize", "detokenize"),
     *(f"{AUDIO}{what}" for what in ("transcriptions", "translations")),
     *(f"tasks/{task}" for task in TASKS),

@@ -56,7 +56,7 @@ def render(settings: Settings) -> str:
         engine=ENGINE,
         audio=AUDIO,
         rerank=RERANK,
-        messages=MESSAGES,
+        messages=" ".join(f"/v1/{api}" for api in MESSAGES),
         models=MODELS,
         anthropic_before=errors.ANTHROPIC_BEFORE,
         anthropic_after=errors.ANTHROPIC_AFTER.replace("{id}", "%[var(txn.id)]"),

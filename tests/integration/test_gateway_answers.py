@@ -50,7 +50,7 @@ def stack(gateway: Stack) -> Stack:
     [
         *("chat/completions", "completions", "responses", "messages", "embeddings", "score", "rerank", "classify"),
         *("tokenize", "detokenize", "audio/transcriptions", "audio/translations", "tasks/classify", "tasks/summarize"),
-        *("tasks/translate", "tasks/answer", "tasks/code", "../v2/rerank"),
+        *("tasks/translate", "tasks/answer", "tasks/code", "messages/count_tokens", "../v2/rerank"),
     ],
 )
 async def test_a_model_answers_on_the_shared_url(stack: Stack, api: str, model: str) -> None:
@@ -92,7 +92,7 @@ async def test_anthropics_header_is_a_key_too(stack: Stack) -> None:
     assert {name: seen[name] for name in headers} == headers
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/team-a/llama/v1/messages"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens", "/team-a/llama/v1/messages"])
 @pytest.mark.parametrize(
     ("headers", "status", "kind"),
     [

@@ -104,9 +104,8 @@ async def test_a_body_larger_than_the_buffer_is_sent_once(stack: Stack) -> None:
     assert bodies == [body]
 
 
-RAY_500 = (500, "text/plain", "Internal Server Error", {})
-PLAIN = {
-    "Ray's HAProxy lost the engine": (*RAY_500, 503, "service_unavailable"),
+PLAIN: dict[str, tuple[int, str, str, dict[str, str], int, str]] = {
+    "Ray's HAProxy lost the engine": (500, "text/plain", "Internal Server Error", {}, 503, "service_unavailable"),
     "Ray's HAProxy knows no application": (404, "text/plain", "Path '/x' not found.", {}, 503, "service_unavailable"),
     "the queue is full": (503, "text/plain; charset=utf-8", "Request dropped", {}, 503, "overloaded"),
     "the queue is full, with a wait": (503, "text/plain", "dropped", {"Retry-After": "7"}, 503, "overloaded"),
