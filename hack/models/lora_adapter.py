@@ -16,7 +16,7 @@ _MODULES: Final = ("self_attn.q_proj", "self_attn.o_proj")
 """Square in every Llama whose heads fill its width, so that no further size is needed."""
 
 
-def write(model: Path, destination: Path, seed: int, strength: float = 0.5) -> Path:
+def write(model: Path, destination: Path, seed: int, strength: float = 6.0) -> Path:
     """An adapter as PEFT saves it, for a Llama in `model`; the same for the same seed. Returns `destination`."""
     config = json.loads((model / "config.json").read_text())
     width, layers = config["hidden_size"], config["num_hidden_layers"]
