@@ -51,6 +51,7 @@ class Reason(StrEnum):
     DISK_FULL = "DiskFull"
     CORRUPT = "Corrupt"
     WEIGHTS_NOT_ALLOWED = "WeightsNotAllowed"
+    VOLUME_UNUSABLE = "VolumeUnusable"
     # EngineReady
     ENGINE_ANSWERS = "EngineAnswers"
     STARTING = "Starting"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from llmservice_api.names import LABEL_REPLICA_PODS, LABEL_REVISION, REPLICA_PORT, SERVE_APPLICATION
 from llmservice_api.reasons import Reason
-from llmservice_operator.fetching import FAILURES, Fetch, fetch_of, is_under_way
+from llmservice_operator.fetching import FAILURES, Fetch, failure, fetch_of
 from llmservice_operator.observed import Refused
 
 Json = dict[str, Any]
@@ -198,10 +198,10 @@ def _last_line(text: str) -> str:
 
 
 def _failed_fetch(pods: Sequence[Json], download: Json | None) -> EngineState | None:
-    fetch = fetch_of(pods)
-    if fetch is None or fetch.failure is None or (fetch.is_running and is_under_way(download)):
+    fetch, why = fetch_of(pods), failure(download)
+    if fetch is None or not fetch.is_running or why is None:
         return None
-    return EngineState(False, fetch.failure.reason, fetch.failure.message)
+    return EngineState(False, *why)
 
 
 def _running_fetch(pods: Sequence[Json]) -> EngineState | None:

@@ -18,20 +18,14 @@ FAILURES: Final = frozenset(
         Reason.DISK_FULL,
         Reason.CORRUPT,
         Reason.WEIGHTS_NOT_ALLOWED,
+        Reason.VOLUME_UNUSABLE,
     }
 )
 """Why a model cannot be fetched: reasons of ModelReady."""
 _NUMBERS: Final = ("percent", "bytes", "totalBytes", "etaSeconds")
 _PHASE_MAX: Final = 32
-_UNDER_WAY: Final = ("Downloading", "Verifying")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why the last try of a pod failed."""
-
-    reason: Reason
-    message: str
+_FAILED: Final = "Failed"
+_RANK: Final = {"Downloading": 2, "Verifying": 2, _FAILED: 1}
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,6 @@ class Fetch:
 
     is_running: bool = False
     addresses: tuple[str, ...] = ()
-    failure: Failure | None = None
     fetched: Json | None = None
 
 
@@ -50,25 +43,25 @@ def fetch_of(pods: Sequence[Json]) -> Fetch | None:
     if not found:
         return None
     busy = [pod for pod, state in found if "running" in state.get("state", {})]
-    failures = [failure for _, state in found if (failure := _failure(state)) is not None]
     fetched = [done for _, state in found if (done := _fetched(state)) is not None]
     return Fetch(
         is_running=bool(busy),
         addresses=tuple(f"{ip}:{FETCH_PORT}" for pod in busy if (ip := pod["status"].get("podIP"))),
-        failure=failures[0] if failures else None,
         fetched=fetched[0] if fetched else None,
     )
 
 
-def is_under_way(progress: Json | None) -> bool:
-    """Whether a pod that fetches has got further than what a try that failed before may have failed at."""
-    return progress is not None and progress.get("phase") in _UNDER_WAY
+def failure(download: Json | None) -> tuple[Reason, str] | None:
+    """Why a pod's last try failed, by its own words."""
+    if download is None or download["phase"] != _FAILED:
+        return None
+    return Reason(download["reason"]), download["message"]
 
 
 def told(answers: Sequence[Json]) -> Json | None:
-    """The answer that says most: of the pod that downloads, not of those that wait for it."""
+    """The answer that says most: of the pod that downloads, else of one that failed, not of those that wait."""
     shaped = [_shaped(answer) for answer in answers]
-    return max(shaped, key=lambda answer: (is_under_way(answer), answer.get("percent", 0)), default=None)
+    return max(shaped, key=lambda answer: (_RANK.get(answer["phase"], 0), answer.get("percent", 0)), default=None)
 
 
 def worth_telling(now: Json, before: Json | None) -> Json:
@@ -85,16 +78,6 @@ def _container(pod: Json) -> Json | None:
     return next((status for status in statuses if status["name"] == FETCH_CONTAINER), None)
 
 
-def _failure(container: Json) -> Failure | None:
-    """Of this try or the one before: between the two nothing has been mended yet, as far as anybody knows."""
-    state = container.get("state", {})
-    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
-    said = _object(ended.get("message", ""))
-    if ended.get("exitCode", 0) == 0 or said.get("reason") not in FAILURES:
-        return None
-    return Failure(Reason(said["reason"]), str(said.get("message", "")))
-
-
 def _fetched(container: Json) -> Json | None:
     ended = container.get("state", {}).get("terminated") or {}
     said = _object(ended.get("message", ""))
@@ -105,6 +88,8 @@ def _fetched(container: Json) -> Json | None:
 
 def _shaped(answer: Json) -> Json:
     """As status has it, whatever a pod says."""
+    if answer.get("phase") == _FAILED and answer.get("reason") in FAILURES:
+        return {"phase": _FAILED, "reason": answer["reason"], "message": str(answer.get("message", ""))}
     numbers = {name: answer[name] for name in _NUMBERS if isinstance(answer.get(name), int)}
     return {"phase": str(answer.get("phase", ""))[:_PHASE_MAX], **numbers}
 

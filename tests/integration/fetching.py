@@ -103,8 +103,13 @@ def process(
 ) -> Iterator[Process]:
     """A process that fetches; killed at the end of the body if it still runs."""
     termination_log = root.parent / f"{name}.termination"
+    secrets = root.parent / "credentials"
+    secrets.mkdir(exist_ok=True)
+    for key, value in credentials.items():
+        (secrets / key).write_text(value)
     told = {"source": source.model_dump(), "root": str(root), "port": port, "termination_log": str(termination_log)}
-    environment = os.environ | dict(credentials) | {ENVIRONMENT: json.dumps(told), "PYTHONPATH": str(ROOT / "worker")}
+    told |= {"credentials": str(secrets)}
+    environment = os.environ | {ENVIRONMENT: json.dumps(told), "PYTHONPATH": str(ROOT / "worker")}
     words = [sys.executable, "-m", "llmservice_worker.fetch"]
     with (root.parent / f"{name}.log").open("wb") as log:
         running = subprocess.Popen(words, env=environment, stdout=log, stderr=subprocess.STDOUT)

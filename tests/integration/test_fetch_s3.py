@@ -193,11 +193,23 @@ def test_a_public_bucket_needs_no_credentials(server: S3, root: Path) -> None:
     assert fetch(source(server.url, "s3://public/small"), root).digest == digest_of(MODEL)
 
 
-def test_the_process_says_why_it_failed(server: S3, root: Path, port: int) -> None:
+def test_the_process_says_why_it_failed_and_heals_when_the_credentials_do(server: S3, root: Path, port: int) -> None:
     root.mkdir(parents=True)
     wrong = CREDENTIALS | {"AWS_SECRET_ACCESS_KEY": "wrong"}
     with process(source(server.url), root, port, wrong) as running:
-        status, said = running.outcome()
-    assert (status, said["reason"]) == (1, "CredentialsRefused")
-    assert "wrong" not in json.dumps(said)
-    assert "wrong" not in (root.parent / "fetch.log").read_text()
+        said = wait_until(lambda: "reason" in running.progress() and running.progress(), "it says why", timeout=60)
+        assert (said["phase"], said["reason"]) == ("Failed", "CredentialsRefused")
+        (root.parent / "credentials" / "AWS_SECRET_ACCESS_KEY").write_text(CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
+        assert running.outcome() == (0, {"digest": digest_of(MODEL), "bytes": SIZE})
+    log = (root.parent / "fetch.log").read_text()
+    assert "wrong" not in json.dumps(said) + log
+    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in log
+
+
+def test_the_process_ends_when_its_pod_does(relay: Relay, root: Path, port: int) -> None:
+    relay.hold_after = MIB
+    root.mkdir(parents=True)
+    with process(source(relay.url), root, port, CREDENTIALS) as running:
+        assert relay.held.wait(60)
+        running.process.terminate()
+        assert running.process.wait(10) == 143

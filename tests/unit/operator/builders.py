@@ -200,24 +200,21 @@ class APod:
         self._obj["status"]["initContainerStatuses" if init else "containerStatuses"] = [container]
         return self
 
-    def fetching(self, ip: str = "10.0.0.7", failed_before: Json | None = None) -> Self:
-        """Its init container fetches the model; `failed_before`: what the try before ended with."""
-        ended = {"terminated": {"exitCode": 1, "message": json.dumps(failed_before)}} if failed_before else {}
-        return self._fetch({"running": {}}, ended, ip)
+    def fetching(self, ip: str = "10.0.0.7") -> Self:
+        """Its init container fetches the model."""
+        return self._fetch({"running": {}}, ip)
 
-    def fetch_failed(self, said: Json | str, crash_loop: bool = True) -> Self:
-        """Fetching failed with this termination message, and is tried again later, or was a moment ago."""
-        ended = {"terminated": {"exitCode": 1, "message": said if isinstance(said, str) else json.dumps(said)}}
-        waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}}
-        return self._fetch(waiting, ended) if crash_loop else self._fetch(ended, {})
+    def fetch_failed(self) -> Self:
+        """Its init container ended, which it does only where it is told nonsense."""
+        return self._fetch({"terminated": {"exitCode": 2, "message": ""}})
 
     def fetched(self, digest: str = "sha256:ab", size: int = 7) -> Self:
         """The model is there."""
         said = json.dumps({"digest": digest, "bytes": size})
-        return self._fetch({"terminated": {"exitCode": 0, "message": said}}, {})
+        return self._fetch({"terminated": {"exitCode": 0, "message": said}})
 
-    def _fetch(self, state: Json, last: Json, ip: str = "10.0.0.7") -> Self:
-        container = {"name": "fetch", "state": state, "lastState": last}
+    def _fetch(self, state: Json, ip: str = "10.0.0.7") -> Self:
+        container = {"name": "fetch", "state": state}
         self._obj["status"] |= {"initContainerStatuses": [container], "podIP": ip}
         return self
 

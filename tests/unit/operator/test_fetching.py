@@ -6,8 +6,9 @@ import pytest
 
 from llmservice_api.reasons import Reason
 from llmservice_operator.conditions import TEMPORARY
-from llmservice_operator.fetching import FAILURES, Failure, Fetch, fetch_of, told, worth_telling
+from llmservice_operator.fetching import FAILURES, Fetch, fetch_of, told, worth_telling
 from llmservice_operator.plan import decide, probe_targets
+from llmservice_worker.fetch import failure
 from tests.unit.operator.builders import AnEngine, APod, AService, World
 from tests.unit.operator.test_reconcile import Bench, bench
 
@@ -15,7 +16,7 @@ __all__ = ["bench"]
 
 Json = dict[str, Any]
 NAME = "m-abc123"
-REFUSED = {"reason": "CredentialsRefused", "message": "s3://b/m: access refused; check the Secret"}
+REFUSED = {"phase": "Failed", "reason": "CredentialsRefused", "message": "s3://b/m: access refused; check the Secret"}
 HALF = {"phase": "Downloading", "percent": 50, "bytes": 5, "totalBytes": 10, "etaSeconds": 3}
 WAITING = {"phase": "Waiting"}
 
@@ -28,23 +29,9 @@ PODS: dict[str, tuple[list[APod], Fetch | None]] = {
         [APod(NAME, name="a").fetching("10.0.0.1"), APod(NAME, name="b").fetching("10.0.0.2")],
         Fetch(True, ("10.0.0.1:8091", "10.0.0.2:8091")),
     ),
-    "failed just now": (
-        [APod(NAME).fetch_failed(REFUSED, crash_loop=False)],
-        Fetch(failure=Failure(Reason.CREDENTIALS_REFUSED, REFUSED["message"])),
-    ),
-    "waits for another try": (
-        [APod(NAME).fetch_failed(REFUSED)],
-        Fetch(failure=Failure(Reason.CREDENTIALS_REFUSED, REFUSED["message"])),
-    ),
-    "another try": (
-        [APod(NAME).fetching(failed_before=REFUSED)],
-        Fetch(True, ("10.0.0.7:8091",), Failure(Reason.CREDENTIALS_REFUSED, REFUSED["message"])),
-    ),
-    "killed, so it said nothing": ([APod(NAME).fetch_failed("")], Fetch()),
-    "a reason that is none": ([APod(NAME).fetch_failed({"reason": "Serving", "message": "x"})], Fetch()),
-    "not JSON": ([APod(NAME).fetch_failed("[1, 2")], Fetch()),
+    "ended without a word": ([APod(NAME).fetch_failed()], Fetch()),
     "there": ([APod(NAME).fetched()], Fetch(fetched={"digest": "sha256:ab", "bytes": 7})),
-    "going": ([APod(NAME).fetch_failed(REFUSED).terminating()], None),
+    "going": ([APod(NAME).fetching().terminating()], None),
 }
 
 
@@ -56,6 +43,9 @@ def test_what_pods_say(pods: list[APod], expected: Fetch | None) -> None:
 TOLD: dict[str, tuple[list[Json], Json | None]] = {
     "nobody answered": ([], None),
     "who downloads, not who waits": ([WAITING, HALF, WAITING], HALF),
+    "a failure, not who waits": ([WAITING, REFUSED], REFUSED),
+    "who downloads, not who failed": ([REFUSED, HALF], HALF),
+    "a reason that is none": ([{"phase": "Failed", "reason": "Serving", "message": "x"}], {"phase": "Failed"}),
     "the furthest": ([HALF | {"percent": 10}, HALF], HALF),
     "only what status has": ([{"phase": "Waiting", "percent": "7", "secret": "x"}], WAITING),
 }
@@ -103,8 +93,8 @@ def test_a_download_shows_how_far_it_is_and_is_no_trouble() -> None:
 
 @pytest.mark.parametrize("reason", sorted(FAILURES))
 def test_each_failure_is_said_by_model_ready_and_stalls(reason: Reason) -> None:
-    said = {"reason": str(reason), "message": f"what to do about {reason}"}
-    world = begun(APod(NAME).fetch_failed(said))
+    said = {"phase": "Failed", "reason": str(reason), "message": f"what to do about {reason}"}
+    world = begun(APod(NAME).fetching(), download=said)
     world.settle()
     for kind in ("ModelReady", "Ready", "Progressing"):
         assert world.condition(kind)[:2] == ("False", str(reason))
@@ -114,21 +104,17 @@ def test_each_failure_is_said_by_model_ready_and_stalls(reason: Reason) -> None:
     assert reason not in TEMPORARY
 
 
-@pytest.mark.parametrize(
-    ("download", "reason"),
-    [(None, "CredentialsRefused"), ({"phase": "Listing"}, "CredentialsRefused"), (HALF, "Downloading")],
-)
-def test_a_failure_stands_until_another_try_gets_further(download: Json | None, reason: str) -> None:
-    world = begun(APod(NAME).fetching(failed_before=REFUSED), download=download)
+def test_a_failure_goes_when_the_model_comes() -> None:
+    world = begun(APod(NAME).fetching(), download=REFUSED)
     world.settle()
-    assert world.condition("ModelReady")[1] == reason
+    world.more["download"] = HALF
+    world.settle()
+    assert world.condition("ModelReady")[1] == "Downloading"
+    assert world.condition("Stalled") == ("", "", "")
 
 
-def test_a_pod_that_dies_without_a_word_is_a_failed_pod() -> None:
-    world = begun(APod(NAME).fetch_failed(""))
-    world.settle()
-    assert world.condition("EngineReady")[:2] == ("False", "PodFailed")
-    assert "container fetch: CrashLoopBackOff" in world.condition("EngineReady")[2]
+def test_reasons_are_the_same_on_both_sides() -> None:
+    assert {str(reason) for reason in FAILURES} == {str(reason) for reason in failure.Reason}
 
 
 def test_what_was_fetched_is_kept_when_no_pod_is_left_to_say_it() -> None:

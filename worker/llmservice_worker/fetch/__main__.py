@@ -1,14 +1,16 @@
 """`python -m llmservice_worker.fetch`: the init container that brings a model into the pod's volume.
 
-LLMSERVICE_FETCH holds FetchArgs as JSON; credentials are in HF_TOKEN and AWS_…. The outcome is the termination message.
+LLMSERVICE_FETCH holds FetchArgs as JSON; credentials are files. It ends only when the model is there: KubeRay deletes
+a pod whose container fails, with all that it had downloaded. Until then /progress tells how far it is, or why not.
 """
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,18 +19,18 @@ from pydantic import ValidationError
 
 from llmservice_worker.fetch import server
 from llmservice_worker.fetch.failure import FetchFailed
-from llmservice_worker.fetch.fetching import CREDENTIALS, Fetcher, model_check, outcome
+from llmservice_worker.fetch.fetching import Fetcher, model_check
 from llmservice_worker.fetch.progress import Meter, line
-from llmservice_worker.fetch.source import ENVIRONMENT, FetchArgs
+from llmservice_worker.fetch.source import AWS, ENVIRONMENT, TOKEN, FetchArgs
 from llmservice_worker.fetch.store import Fetched
 
 _LINE_S: Final = 5.0
-_LONGEST_MESSAGE: Final = 3000
-"""Characters; Kubernetes cuts a termination message at 4096 bytes, and cut JSON says nothing."""
+_LOOK_S: Final = 1.0
+_LONGEST_WAIT_S: Final = 300.0
 
 
-def main(environment: Mapping[str, str]) -> int:
-    """Exit 0 when the source is there whole, 1 when it cannot be had, 2 on wrong arguments."""
+def main(environment: Mapping[str, str], rest: Callable[[float], None] = time.sleep) -> int:
+    """Exit 0 when the source is there whole, 2 on wrong arguments."""
     try:
         args = FetchArgs.model_validate_json(environment.get(ENVIRONMENT, ""))
     except ValidationError as error:
@@ -36,31 +38,46 @@ def main(environment: Mapping[str, str]) -> int:
         return 2
     meter = Meter(time.monotonic)
     with server.serving(args.port, meter.snapshot), _told(meter):
-        result = _fetched(args, environment, meter)
-    said = outcome(result)
-    if "message" in said:
-        said["message"] = said["message"][:_LONGEST_MESSAGE]
-    Path(args.termination_log).write_text(json.dumps(said), encoding="utf-8")
-    print(f"llmservice-fetch: {args.source.uri}: {json.dumps(said)}", flush=True)
-    return 0 if isinstance(result, Fetched) else 1
+        fetched = fetched_at_last(args, meter, rest)
+    said = json.dumps({"digest": fetched.digest, "bytes": fetched.bytes})
+    Path(args.termination_log).write_text(said, encoding="utf-8")
+    print(f"llmservice-fetch: {args.source.uri}: {said}", flush=True)
+    return 0
 
 
-def _fetched(args: FetchArgs, environment: Mapping[str, str], meter: Meter) -> Fetched | FetchFailed:
-    credentials = {name: value for name in CREDENTIALS if (value := environment.get(name))}
-    try:
-        return Fetcher(Path(args.root), credentials, meter, model_check(args.source)).fetch(args.source)
-    except FetchFailed as failure:
-        return failure
+def fetched_at_last(args: FetchArgs, meter: Meter, rest: Callable[[float], None]) -> Fetched:
+    """Try until it succeeds, at growing distances, and at once when the credentials change."""
+    folder, waits = Path(args.credentials), 10.0
+    while True:
+        known = credentials(folder)
+        try:
+            return Fetcher(Path(args.root), known, meter, model_check(args.source)).fetch(args.source)
+        except FetchFailed as failure:
+            meter.failure = failure
+            print(f"llmservice-fetch: {failure.reason}: {failure.message}; next try in {waits:.0f} s", flush=True)
+        left = waits
+        while left > 0 and credentials(folder) == known:
+            rest(_LOOK_S)
+            left -= _LOOK_S
+        waits = min(waits * 2, _LONGEST_WAIT_S)
+
+
+def credentials(folder: Path) -> dict[str, str]:
+    """What the mounted Secret holds, by the names that sources ask for; empty where there is none."""
+    names = {TOKEN: "HF_TOKEN", **{name: name for name in AWS}}
+    files = {name: folder / key for key, name in names.items()}
+    return {name: text for name, file in files.items() if file.is_file() and (text := file.read_text().strip())}
 
 
 @contextmanager
 def _told(meter: Meter) -> Iterator[None]:
-    """A line of progress every few seconds while the body runs."""
+    """A line of progress every few seconds while the body runs, and nothing between two tries."""
     begun, over = time.monotonic(), threading.Event()
 
     def tell() -> None:
         while not over.wait(_LINE_S):
-            print(line(meter.snapshot(), meter.rate(), time.monotonic() - begun), flush=True)
+            if meter.failure is None:
+                print(line(meter.snapshot(), meter.rate(), time.monotonic() - begun), flush=True)
 
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()
@@ -72,4 +89,6 @@ def _told(meter: Meter) -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    # The first process of a container gets no default handler, and a pod's grace is as long as its drain.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     sys.exit(main(os.environ))

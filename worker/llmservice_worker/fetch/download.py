@@ -72,7 +72,7 @@ class Downloader:
                 os.replace(target, part)
             return self._fetch(file, part)
         except OSError as error:
-            raise of_disk(error, str(target.parent)) or error from error
+            raise of_disk(error, str(target.parent)) from error
 
     def _fetch(self, file: RemoteFile, part: Path) -> str:
         digests = Digests(file)

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     DISK_FULL = "DiskFull"
     CORRUPT = "Corrupt"
     WEIGHTS_NOT_ALLOWED = "WeightsNotAllowed"
+    VOLUME_UNUSABLE = "VolumeUnusable"
 
 
 class FetchFailed(Exception):
@@ -36,10 +37,13 @@ class NotResumable(Exception):
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def of_disk(error: OSError, where: str) -> FetchFailed | None:
-    """DiskFull where the system says so of a write, else None."""
+def of_disk(error: OSError, where: str) -> FetchFailed:
+    """DiskFull where the system says so of a write, else a volume that cannot be used."""
     if error.errno not in _FULL:
-        return None
+        return FetchFailed(
+            Reason.VOLUME_UNUSABLE,
+            f"the volume at {where} cannot be used: {error.strerror}; user and group 65532 must be able to write to it",
+        )
     return FetchFailed(
         Reason.DISK_FULL,
         f"the volume at {where} is full: give model.cacheClaim a larger volume, or delete what it no longer needs",

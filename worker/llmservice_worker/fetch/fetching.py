@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
@@ -20,10 +20,10 @@ from llmservice_worker.fetch.plan import RemoteFile, wanted
 from llmservice_worker.fetch.progress import Meter
 from llmservice_worker.fetch.remote import TIMEOUT, Remote
 from llmservice_worker.fetch.s3 import Bucket
-from llmservice_worker.fetch.source import Source
+from llmservice_worker.fetch.source import AWS, Source
 from llmservice_worker.fetch.store import Fetched, Place
 
-CREDENTIALS: Final = ("HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
+CREDENTIALS: Final = ("HF_TOKEN", *AWS)
 """Variables that hold what a source asks for."""
 
 Check = Callable[[Path], str | None]
@@ -51,7 +51,7 @@ class Fetcher:
             with place.locked(lambda: self.meter.begin("Waiting")):
                 return place.fetched() or self._fetch(source, place)
         except OSError as error:
-            raise of_disk(error, str(self.root)) or error from error
+            raise of_disk(error, str(self.root)) from error
 
     def _fetch(self, source: Source, place: Place) -> Fetched:
         self.meter.begin("Listing")
@@ -134,10 +134,3 @@ def _sha256(path: Path) -> str:
 def _digest(digests: Mapping[str, str]) -> str:
     said = "".join(f"{digest}  {path}\n" for path, digest in sorted(digests.items()))
     return f"sha256:{hashlib.sha256(said.encode()).hexdigest()}"
-
-
-def outcome(result: Fetched | FetchFailed) -> dict[str, Any]:
-    """The termination message."""
-    if isinstance(result, FetchFailed):
-        return {"reason": str(result.reason), "message": result.message}
-    return {"digest": result.digest, "bytes": result.bytes}

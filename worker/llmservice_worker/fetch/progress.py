@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from llmservice_worker.fetch.failure import FetchFailed
+
 _WINDOW_S: Final = 60.0
 _SAMPLE_S: Final = 1.0
 
@@ -32,12 +34,15 @@ class Meter:
     phase: str = "Starting"
     total: int | None = None
     have: int = 0
+    failure: FetchFailed | None = None
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, phase: str, total: int | None = None) -> None:
-        """A phase begins; its rate is measured anew."""
+        """A phase begins; its rate is measured anew. A failure stands until a further try downloads again."""
         with self._lock:
+            if phase == "Downloading":
+                self.failure = None
             self.phase, self.total, self.have = phase, total, 0
             self._samples = deque([(self.clock(), 0)])
 
@@ -67,7 +72,9 @@ class Meter:
             return (self.have - before) / passed if passed > 0 else 0.0
 
     def snapshot(self) -> dict[str, Any]:
-        """As `status.progress` has it; what is not known is absent."""
+        """As `status.progress` has it, what is not known is absent; or why the last try failed."""
+        if self.failure is not None:
+            return {"phase": "Failed", "reason": str(self.failure.reason), "message": self.failure.message}
         rate = self.rate()
         parts = {
             "phase": self.phase,

@@ -11,7 +11,12 @@ from llmservice_worker.args import Part
 MODELS: Final = "/cache/models"
 """Where sources lie in a pod, each in a directory of its key."""
 ENVIRONMENT: Final = "LLMSERVICE_FETCH"
-"""The variable that holds FetchArgs as JSON; secrets are in variables of their own."""
+"""The variable that holds FetchArgs as JSON."""
+SECRETS: Final = "/credentials"
+"""Where the source's Secret is mounted: as files, so that a corrected one is seen by the next try."""
+TOKEN: Final = "token"
+AWS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
+"""Keys of the Secret: of hf://, and of s3:// and gs://."""
 
 _KEY_LENGTH: Final = 32
 
@@ -45,6 +50,7 @@ class FetchArgs(Part):
     """What the init container is told."""
 
     source: Source
+    credentials: str = Field(default=SECRETS, description="Folder with a file for each credential there is.")
     root: str = Field(default=MODELS, description="The volume's folder for sources.")
     port: int = Field(default=8091, ge=0, le=65535, description="Of GET /progress.")
     termination_log: str = Field(default="/dev/termination-log", description="Where the outcome is written.")

@@ -91,4 +91,4 @@ class Place:
                 os.fsync(mark.fileno())
             os.replace(self.draft, self.directory)
         except OSError as error:
-            raise of_disk(error, str(self.root)) or error from error
+            raise of_disk(error, str(self.root)) from error

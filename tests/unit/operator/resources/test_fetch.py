@@ -7,6 +7,7 @@ import pytest
 
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import ModelSpec
+from llmservice_operator.resources.fetch import credentials
 from llmservice_operator.resources.pods import head_pod, worker_pod
 from llmservice_operator.resources.worker_args import local_source
 from llmservice_worker.fetch.source import FetchArgs, Source
@@ -66,20 +67,40 @@ def test_the_engine_is_given_the_directory_that_is_filled() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "keys"),
+    [("hf://o/m", ["token"]), ("s3://bucket/m", AWS), ("gs://bucket/m", AWS), ("https://h/m.tar", [])],
+)
+def test_credentials_reach_it_alone_as_files_that_may_come_later(source: str, keys: list[str]) -> None:
+    digest = {"sha256": "0" * 64} if source.startswith("http") else {}
+    spec = worker(model(source, credentialsSecretRef={"name": "own"}, **digest))
+    secrets = [volume for volume in spec["volumes"] if "secret" in volume]
+    items = [{"key": key, "path": key} for key in keys]
+    assert [volume["secret"] for volume in secrets] == (
+        [{"secretName": "own", "optional": True, "items": items}] if keys else []
+    )
+    for volume in secrets:
+        mount = {"name": volume["name"], "mountPath": "/credentials", "readOnly": True}
+        assert mount in spec["initContainers"][0]["volumeMounts"]
+    (engine,) = spec["containers"]
+    assert "/credentials" not in [mount["mountPath"] for mount in engine["volumeMounts"]]
+    assert not set(environment(engine)) & {"HF_TOKEN", *AWS}
+    assert environment(engine)["HF_HUB_OFFLINE"] == "1"
+
+
+def test_a_public_source_needs_no_secret() -> None:
+    assert all("secret" not in volume for volume in worker(model())["volumes"])
+
+
+@pytest.mark.parametrize(
     ("source", "names"),
     [("hf://o/m", ["HF_TOKEN"]), ("s3://bucket/m", AWS), ("gs://bucket/m", AWS), ("https://h/m.tar", [])],
 )
-def test_credentials_reach_it_alone_by_references_that_may_be_absent(source: str, names: list[str]) -> None:
+def test_adapters_are_given_them_as_variables(source: str, names: list[str]) -> None:
     digest = {"sha256": "0" * 64} if source.startswith("http") else {}
-    of = model(source, credentialsSecretRef={"name": "own"}, **digest)
-    references = {name: value for name, value in environment(fetch(of)).items() if isinstance(value, dict)}
-    assert sorted(references) == sorted(names)
-    for name, value in references.items():
-        key = "token" if name == "HF_TOKEN" else name
-        assert value == {"secretKeyRef": {"name": "own", "key": key, "optional": True}}
-    (engine,) = worker(of)["containers"]
-    assert not set(environment(engine)) & {"HF_TOKEN", *AWS}
-    assert environment(engine)["HF_HUB_OFFLINE"] == "1"
+    found = credentials(model(source, credentialsSecretRef={"name": "own"}, **digest))
+    assert [item["name"] for item in found] == names
+    assert all(item["valueFrom"]["secretKeyRef"]["optional"] for item in found)
+    assert credentials(model(source, **digest)) == []
 
 
 def test_it_is_as_restricted_as_the_engine() -> None:

@@ -1,13 +1,16 @@
 """The command: its arguments, its outcome, its port."""
 
 import json
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from llmservice_worker.fetch.__main__ import main
+from llmservice_worker.fetch.__main__ import credentials, fetched_at_last, main
+from llmservice_worker.fetch.progress import Meter
 from llmservice_worker.fetch.server import serving
 from llmservice_worker.fetch.source import ENVIRONMENT, FetchArgs, Source
 
@@ -18,14 +21,54 @@ def test_wrong_arguments_end_it_with_a_line_that_names_them(told: str, capsys: p
     assert ENVIRONMENT in capsys.readouterr().err
 
 
-def test_a_failure_is_its_termination_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = tmp_path / "termination"
-    args = FetchArgs(source=Source(uri="ftp://host/m"), root=str(tmp_path / "m"), port=0, termination_log=str(log))
-    assert main({ENVIRONMENT: args.model_dump_json(), "HF_TOKEN": "hf_secret"}) == 1
-    said = json.loads(log.read_text())
-    assert said["reason"] == "SourceNotFound"
-    assert "ftp://host/m" in said["message"]
-    assert "hf_secret" not in capsys.readouterr().out + log.read_text()
+class Rests:
+    """Waits that take no time; `then` is called at a second of them."""
+
+    def __init__(self, second: int, then: Callable[[], object]) -> None:
+        self.count, self._second, self._then = 0, second, then
+
+    def __call__(self, _: float) -> None:
+        self.count += 1
+        if self.count == self._second:
+            self._then()
+
+
+def gave_up() -> None:
+    """Ends the test's endless tries."""
+    raise InterruptedError
+
+
+def arguments(tmp_path: Path) -> FetchArgs:
+    """Of a source that nobody can fetch."""
+    return FetchArgs(source=Source(uri="ftp://host/m"), root=str(tmp_path / "m"), credentials=str(tmp_path / "keys"))
+
+
+def test_tries_are_further_and_further_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    meter = Meter(time.monotonic)
+    with pytest.raises(InterruptedError):
+        fetched_at_last(arguments(tmp_path), meter, Rests(2000, gave_up))
+    waits = [text.rsplit(" ", 2)[-2] for text in capsys.readouterr().out.splitlines()]
+    assert waits[:8] == ["10", "20", "40", "80", "160", "300", "300", "300"]
+    assert meter.snapshot()["reason"] == "SourceNotFound"
+
+
+def test_other_credentials_are_tried_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    rests = Rests(3, lambda: (keys / "token").write_text("hf_new\n"))
+    with pytest.raises(InterruptedError):
+        fetched_at_last(
+            arguments(tmp_path), Meter(time.monotonic), lambda _: rests(1) if rests.count < 9 else gave_up()
+        )
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert credentials(keys) == {"HF_TOKEN": "hf_new"}
+
+
+def test_credentials_are_files_and_each_may_be_absent(tmp_path: Path) -> None:
+    assert credentials(tmp_path / "none") == {}
+    for name, text in {"token": "", "AWS_ACCESS_KEY_ID": "a\n", "AWS_REGION": "eu", "other": "x"}.items():
+        (tmp_path / name).write_text(text)
+    assert credentials(tmp_path) == {"AWS_ACCESS_KEY_ID": "a", "AWS_REGION": "eu"}
 
 
 def test_progress_is_served_and_nothing_else() -> None:
