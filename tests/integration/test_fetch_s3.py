@@ -197,7 +197,8 @@ def test_the_process_says_why_it_failed_and_heals_when_the_credentials_do(server
     root.mkdir(parents=True)
     wrong = CREDENTIALS | {"AWS_SECRET_ACCESS_KEY": "wrong"}
     with process(source(server.url), root, port, wrong) as running:
-        said = wait_until(lambda: "reason" in running.progress() and running.progress(), "it says why", timeout=60)
+        wait_until(lambda: "reason" in running.progress(), "it says why", timeout=60)
+        said = running.progress()
         assert (said["phase"], said["reason"]) == ("Failed", "CredentialsRefused")
         (root.parent / "credentials" / "AWS_SECRET_ACCESS_KEY").write_text(CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
         assert running.outcome() == (0, {"digest": digest_of(MODEL), "bytes": SIZE})
