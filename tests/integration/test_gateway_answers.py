@@ -117,44 +117,12 @@ async def test_errors_of_messages_have_anthropics_shape(
     assert stack.upstream.seen == []
 
 
-AUDIO = (
-    b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + bytes(range(256)) * 1000 + b"\r\n"
-)
-FIELD = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n'
-
-
-@pytest.mark.parametrize(
-    ("form", "status", "code"),
-    [
-        (FIELD % b"org/llama" + AUDIO, 200, None),
-        (FIELD.replace(b"\r\n\r\n%s", b"\r\nContent-Type: text/plain\r\n\r\n%s") % b"free" + AUDIO, 200, None),
-        (FIELD % b"theirs" + AUDIO, 404, "model_not_found"),
-        (AUDIO + FIELD % b"org/llama", 400, "missing_required_parameter"),
-        (AUDIO, 400, "missing_required_parameter"),
-        (FIELD % b"org/llama" + FIELD % b"free" + AUDIO, 400, "invalid_json"),
-        (b"", 400, "missing_required_parameter"),
-    ],
-)
-async def test_of_a_form_the_model_is_read_before_the_file(
-    stack: Stack, form: bytes, status: int, code: str | None
-) -> None:
-    headers = {"Authorization": f"Bearer {ALL}", "Content-Type": "multipart/form-data; boundary=B"}
-    answer = await stack.ask("POST", "/v1/audio/transcriptions", data=form + b"--B--\r\n", headers=headers)
-    assert answer.status == status
-    if code is None:
-        assert stack.upstream.seen[0][2] == form + b"--B--\r\n"
-        assert stack.upstream.seen[0][1]["Content-Type"] == headers["Content-Type"]
-    else:
-        assert answer.error["code"] == code
-        assert stack.upstream.seen == []
-    named = await stack.ask("POST", "/team-a/llama/v1/audio/transcriptions", data=form + b"--B--\r\n", headers=headers)
-    assert named.status == 200
-
-
 async def test_a_model_answers_on_its_own_url_and_host_whatever_the_body(stack: Stack) -> None:
-    assert (await stack.post("/team-a/llama/v1/chat/completions", {}, ALL)).status == 200
-    assert (await stack.post("/v1/chat/completions", {}, ALL, Host="LLM.example.com:443")).status == 200
-    assert {path for path, _, _ in stack.upstream.seen} == {"/v1/chat/completions"}
+    for api in ("v1/chat/completions", "v2/rerank"):
+        stack.upstream.seen.clear()
+        assert (await stack.post(f"/team-a/llama/{api}", {}, ALL)).status == 200
+        assert (await stack.post(f"/{api}", {}, ALL, Host="LLM.example.com:443")).status == 200
+        assert [path for path, _, _ in stack.upstream.seen] == [f"/{api}"] * 2
 
 
 async def test_the_probe_key_opens_every_namespace_by_url_only(stack: Stack) -> None:
@@ -262,7 +230,15 @@ async def test_a_model_without_an_address_is_not_ready(stack: Stack, path: str) 
             "/update_weights",
             "/v1/files",
         ),
-        *("/collective_rpc", "/v1/chat", "/v1//chat/completions", "/v1/chat/completions/", "/v2/chat/completions"),
+        *(
+            "/collective_rpc",
+            "/v1/chat",
+            "/v1//chat/completions",
+            "/v1/chat/completions/",
+            "/v2/chat/completions",
+            "/v2/rerank/",
+            "/team-a/llama/v2/score",
+        ),
         *("/team-a/llama/metrics", "/team-a/llama/v1/../metrics", "/team-a/llama/x/v1/completions", "//v1/completions"),
         *(
             "/v1/%63ompletions",

@@ -144,6 +144,40 @@ async def test_the_model_is_found_where_clients_put_it(stack: Stack, body: bytes
     assert stack.upstream.seen[0][2] == body
 
 
+AUDIO = (
+    b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + bytes(range(256)) * 1000 + b"\r\n"
+)
+FIELD = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n'
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "code"),
+    [
+        (FIELD % b"llama" + AUDIO, 200, None),
+        (FIELD.replace(b"\r\n\r\n%s", b"\r\nContent-Type: text/plain\r\n\r\n%s") % b"a/b:c" + AUDIO, 200, None),
+        (FIELD % b"unknown" + AUDIO, 404, "model_not_found"),
+        (AUDIO + FIELD % b"llama", 400, "missing_required_parameter"),
+        (AUDIO, 400, "missing_required_parameter"),
+        (FIELD % b"llama" + FIELD % b"a/b:c" + AUDIO, 400, "invalid_json"),
+        (b"", 400, "missing_required_parameter"),
+    ],
+)
+async def test_of_a_form_the_model_is_read_before_the_file(
+    stack: Stack, form: bytes, status: int, code: str | None
+) -> None:
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "multipart/form-data; boundary=B"}
+    answer = await stack.ask("POST", "/v1/audio/transcriptions", data=form + b"--B--\r\n", headers=headers)
+    assert answer.status == status
+    if code is None:
+        assert stack.upstream.seen[0][2] == form + b"--B--\r\n"
+        assert stack.upstream.seen[0][1]["Content-Type"] == headers["Content-Type"]
+    else:
+        assert answer.error["code"] == code
+        assert stack.upstream.seen == []
+    named = await stack.ask("POST", "/team-a/llama/v1/audio/transcriptions", data=form + b"--B--\r\n", headers=headers)
+    assert named.status == 200
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_the_shared_url_takes_bodies_up_to_its_limit(stack: Stack, chunked: bool) -> None:
     async def send(size: int, path: str = "/v1/completions") -> tuple[int, str | None]:
