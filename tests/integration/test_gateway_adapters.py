@@ -81,6 +81,21 @@ async def test_a_key_for_an_adapter_does_not_open_the_url_where_no_name_is_read(
     assert stack.upstream.seen == []
 
 
+@pytest.mark.parametrize(("key", "status"), [(ONE, 404), (BASE, 200)])
+async def test_a_key_for_an_adapter_does_not_open_it_by_a_form_whose_end_nobody_reads(
+    stack: Stack, key: str, status: int
+) -> None:
+    form = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\nlegal\r\n--B--\r\n'
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "multipart/form-data; boundary=B"}
+    answer = await stack.ask("POST", "/v1/audio/transcriptions", data=form, headers=headers)
+    assert (answer.status, len(stack.upstream.seen)) == (status, int(status == 200))
+
+
+@pytest.mark.parametrize(("model", "status"), [("legal", 200), ("med", 404), ("org/base", 404)])
+async def test_a_key_for_an_adapter_opens_that_engine_only(stack: Stack, model: str, status: int) -> None:
+    assert (await stack.post(f"/v1/engines/{model}/completions", {}, ONE)).status == status
+
+
 async def test_an_adapter_that_is_taken_from_the_spec_is_gone_at_once(stack: Stack) -> None:
     service = llmservice("passing", adapters=["brief"], address=stack.upstream.address)
     await stack.put("llmservices", service)
