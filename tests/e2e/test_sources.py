@@ -83,7 +83,9 @@ def test_wrong_keys_are_said_and_right_ones_heal_and_two_replicas_download_once(
         "credentialsSecretRef": {"name": SECRET_NAME},
         "cacheClaim": CACHE,
     }
-    site.apply(ROOM, llmservice(NAME, source=f"s3://models/{MODEL}", model=source, replicas=2))
+    site.apply(
+        ROOM, llmservice(NAME, source=f"s3://models/{MODEL}", model=source, replicas=2, rollout={"drain": "15s"})
+    )
     _wait(lambda: _model_ready(site).get("reason") == "CredentialsRefused", "ModelReady says why")
     assert SECRET_NAME not in _model_ready(site)["message"]
     assert site.condition(ROOM, NAME, "Stalled")["reason"] == "CredentialsRefused"
