@@ -17,7 +17,7 @@ from llmservice_operator.resources.ingress import ingress_name
 from tests.integration.client import CHILDREN, Client, an_object, condition, eventually
 from tests.integration.conftest import INSTALL_NAMESPACE
 from tests.integration.operator_run import PEPPER, PUBLIC, Running, operator
-from tests.integration.services import SOON, SOURCE, Service, serving
+from tests.integration.services import SOON, Service, serving
 
 Json = dict[str, Any]
 OTHER = {"source": "hf://org/other", "revision": "abc"}
@@ -131,11 +131,11 @@ def test_a_foreign_child_is_never_adopted(labels: Json, client: Client, namespac
 def test_a_bad_spec_is_said_and_the_good_one_restores_what_was(client: Client, namespace: str) -> None:
     service, revision = serving(client, namespace)
     address = service.status["address"]
-    service.edit(model={"source": "s3://bucket/m", "revision": None})
-    service.says("Accepted", "False", "NotSupported", within=5)
+    service.edit(endpoint={"host": "other.svc"})
+    service.says("Accepted", "False", "HostReserved", within=5)
     assert service.status["observedGeneration"] == 2
     assert (service.status["address"], service.revisions) == (address, [revision])
-    service.edit(model=SOURCE)
+    service.edit(endpoint=None)
     service.says("Ready", "True", "Serving")
     assert (service.status["address"], service.revisions) == (address, [revision])
 
