@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, Final
 
@@ -251,7 +252,9 @@ def _fork_engines() -> None:
     """
     from vllm.v1.engine import utils
 
-    multiprocessing.set_forkserver_preload(["vllm.v1.engine.core", "vllm.v1.executor.uniproc_executor"])
+    preloaded = ["llmservice_worker.orphans", "vllm.v1.engine.core", "vllm.v1.executor.uniproc_executor"]
+    multiprocessing.set_forkserver_preload(preloaded)
+    forkserver.ensure_running()  # by the loop's thread, which lives as long as the replica
     utils.get_mp_context = lambda: multiprocessing.get_context("forkserver")
 
 
