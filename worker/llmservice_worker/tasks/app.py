@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
 from llmservice_worker import body as bodies
@@ -52,9 +53,9 @@ class TaskApp:
         bodies.check_headers(scope["headers"], b"application/json", bodies.JSON_BYTES)
         request = parsed(task, await bodies.read(receive, bodies.JSON_BYTES), self._model)
         async with _watched(receive) as gone:
-            engine = Engine(self._app, passed_on(scope["headers"]), gone)
+            noted = partial(note_model, scope, request.model)
+            engine = Engine(self._app, passed_on(scope["headers"]), gone, noted)
             answer = await self._answer(task, request, engine, send)
-        note_model(scope, request.model)
         if answer is not None:
             await reply_json(send, 200, answer.model_dump_json().encode())
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from llmservice_worker.asgi import App, Headers, Send
+from llmservice_worker.asgi import App, Headers, Message, Send
 from llmservice_worker.body import ClientGone
 from llmservice_worker.errors import Refused, shaped
 from llmservice_worker.inprocess import call, post
@@ -26,11 +26,15 @@ _NOT_PASSED_ON: Final = frozenset({b"content-length", b"content-type", b"transfe
 
 @dataclass(frozen=True)
 class Engine:
-    """The engine's `app`, with the `headers` of the client's request; `gone` is set when the client is."""
+    """The engine's `app`, with the `headers` of the client's request.
+
+    `gone` is set when the client is; `accepted` is called when the engine begins to answer well.
+    """
 
     app: App
     headers: Headers
     gone: asyncio.Event
+    accepted: Callable[[], None]
 
     async def ask(self, path: str, body: Mapping[str, Any], field: str) -> dict[str, Any]:
         """The engine's answer; raises Refused, which names `field` where the prompt is at fault, and ClientGone."""
@@ -38,12 +42,19 @@ class Engine:
         status, answer = await post(self.app, path, body, headers, self.gone)
         if status != 200:
             raise refusal(status, answer, field)
+        self.accepted()
         found: dict[str, Any] = json.loads(answer)
         return found
 
     async def stream(self, path: str, body: Mapping[str, Any], send: Send) -> None:
         """Let the engine answer to `send`; raises ClientGone where the client left meanwhile."""
-        await call(self.app, path, body, send, self.headers, self.gone)
+
+        async def heard(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                self.accepted()
+            await send(message)
+
+        await call(self.app, path, body, heard, self.headers, self.gone)
         if self.gone.is_set():
             raise ClientGone
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from llmservice_worker.access import Access, AccessLog
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
 from llmservice_worker.body import JSON_BYTES
 from llmservice_worker.shaping import ErrorShaping
@@ -253,3 +254,21 @@ async def test_a_body_without_bound_is_refused() -> None:
     answer = await ask(tasks(engine), "answer", b" " * (JSON_BYTES + 1))
     assert (answer.status, answer.error["code"]) == (413, "request_too_large")
     assert engine.asked == []
+
+
+@pytest.mark.parametrize(
+    ("task", "body"),
+    [
+        ("answer", {"question": "Who?"}),
+        ("answer", {"question": "Who?", "stream": True}),
+        ("classify", {"text": "x", "labels": ["a", "b"]}),
+    ],
+)
+@pytest.mark.parametrize("answers", [True, False])
+async def test_the_access_log_names_the_model_once_the_engine_knows_it(
+    task: str, body: dict[str, Any], answers: bool
+) -> None:
+    heard: list[Access] = []
+    engine = Engine() if answers else replies(404, b'{"error":{"message":"no such","param":"model"}}')
+    await ask(AccessLog(tasks(engine), [heard.append], lambda: 0.0), task, {**body, "model": "org/other"})
+    assert [access.model for access in heard] == ["org/other" if answers else ""]
