@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 PROXIES: Final = Path("/tmp/haproxy-serve")
 METRICS: Final = "http://127.0.0.1:8090/metrics"
-_RUNNING: Final = ("vllm:num_requests_running", "vllm:num_requests_waiting")
+_RUNNING: Final = ("vllm:num_requests_running{", "vllm:num_requests_waiting{")
 _QUIET_S: Final = 3.0
 """How long nothing must run: a request may just be on its way, since the Service forgets a pod only after a moment."""
 _ASK_AGAIN_S: Final = 0.5
