@@ -16,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 _AT: Final = "@"
 _SHOWN: Final = 300
+_CALL: Final = "Call to add_lora method failed: "
 
 
 def public_name(handle: str) -> str:
@@ -73,5 +74,5 @@ def answer_with_public_names(models: Any) -> None:
 
 
 def _said(error: Exception, directory: Path) -> str:
-    text = str(error).replace(str(directory), "the adapter") or type(error).__name__
+    text = str(error).replace(str(directory), "the adapter").removeprefix(_CALL) or type(error).__name__
     return text.splitlines()[-1][:_SHOWN]
