@@ -45,14 +45,12 @@ async def test_each_version_has_a_name_and_number_of_its_own_in_the_engine() -> 
 
 
 async def test_what_the_engine_refuses_is_taken_back_and_said_without_our_path() -> None:
-    client = Client(ValueError(f"Call to add_lora method failed: While loading {HERE}, expected target modules in {{'q'}}"))
+    client = Client(ValueError(f"Call to add_lora method failed: While loading {HERE}, expected modules {{'q'}}"))
     engine, models = lora(client)
     with pytest.raises(Fault) as refused:
         await engine.load("a", HERE)
     assert refused.value.reason == "EngineRefused"
-    assert refused.value.message == (
-        "the engine does not load it: While loading the adapter, expected target modules in {'q'}"
-    )
+    assert refused.value.message == ("the engine does not load it: While loading the adapter, expected modules {'q'}")
     assert (client.calls, models.lora_requests) == ([("add", 1), ("remove", 1)], {})
 
 
