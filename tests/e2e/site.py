@@ -20,6 +20,7 @@ Json = dict[str, Any]
 ROOM = "e2e"
 SERVICE = "smol"
 KEY = "tester"
+TOOLS = {"enableAutoToolChoice": True, "toolCallParser": "hermes"}
 READY_SECONDS = 420.0
 ASK_AGAIN = 0.5
 """Seconds between two looks: a wait must not take the CPU from what it waits for."""
@@ -98,7 +99,7 @@ def api_key(name: str, **spec: Any) -> Json:
 def llmservice(name: str, source: str = "pvc://models/smollm2-135m", **spec: Any) -> Json:
     """An LLMService on the pool `cpu`; `spec` is laid over the least that there must be."""
     wanted = {"source": source, **spec.pop("model", {})}
-    engine = {"maxModelLen": 2048, "args": {"enforceEager": True}}
+    engine = {"maxModelLen": 2048, "args": {"enforceEager": True, **TOOLS}}
     return {
         "apiVersion": "llmservice.io/v1alpha1",
         "kind": "LLMService",
