@@ -81,7 +81,7 @@ def test_columns(namespace: str, control_plane: ControlPlane) -> None:
     made(control_plane, namespace)
     status = {
         "url": "https://h/ns/m/v1",
-        "model": "m",
+        "model": {"name": "m"},
         "replicas": 1,
         "desiredReplicas": 2,
         "queueDepth": 7,
