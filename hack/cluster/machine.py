@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hack.cluster import command
@@ -30,9 +31,13 @@ CNI_PLUGINS = Path("/usr/lib/cni")
 CNI_PACKAGE = "containernetworking-plugins"
 
 
+REDIS: Mapping[str, str] = {"redis-check-rdb": "redis-tools"}
+"""What tests run as a Redis server: the program is the same, and this package starts no service of its own."""
+
+
 def missing_packages() -> list[str]:
-    """Debian packages of which a program is not here."""
-    packages = {package for program, package in PROGRAMS.items() if shutil.which(program) is None}
+    """Debian packages of a full cluster of which a program is not here."""
+    packages = set(_missing(PROGRAMS))
     if not (CNI_PLUGINS / "ptp").is_file():
         packages.add(CNI_PACKAGE)
     return sorted(packages)
@@ -46,12 +51,22 @@ def require(steps: Steps) -> None:
         raise ClusterError("without a Docker engine a cluster needs root: start Docker, or run this as root")
     if not Path("/sys/fs/cgroup").is_dir() or not os.access("/sys/fs/cgroup", os.W_OK):
         raise ClusterError("/sys/fs/cgroup is not writable: run this where control groups are mounted read-write")
-    _install(missing_packages(), steps)
+    _install(missing_packages, steps)
     if not command.succeeds(["nft", "list", "tables"]):
         raise ClusterError("nft cannot list tables: CAP_NET_ADMIN and a kernel with nf_tables are needed")
 
 
-def _install(packages: list[str], steps: Steps) -> None:
+def ensure(programs: Mapping[str, str], steps: Steps) -> None:
+    """Install the Debian packages (program → package) of which a program is not here; raises ClusterError."""
+    _install(lambda: _missing(programs), steps)
+
+
+def _missing(programs: Mapping[str, str]) -> list[str]:
+    return sorted({package for program, package in programs.items() if shutil.which(program) is None})
+
+
+def _install(missing: Callable[[], list[str]], steps: Steps) -> None:
+    packages = missing()
     if not packages:
         return
     if shutil.which("apt-get") is None:
@@ -62,7 +77,7 @@ def _install(packages: list[str], steps: Steps) -> None:
         command.logged(["apt-get", "update", "-q"], log, environment=quiet)
         argv = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages, "libc6-dev"]
         command.logged(argv, log, environment=quiet)
-    still = missing_packages()
+    still = missing()
     if still:
         raise ClusterError(f"apt-get did not bring {', '.join(still)}: install them by hand", log)
 
