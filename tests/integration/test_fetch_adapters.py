@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from llmservice_worker.adapter_checks import FILES, Base, Fault
-from llmservice_worker.adapter_fetch import AdapterFetch
-from llmservice_worker.adapter_files import AdapterFiles
+from llmservice_worker.adapters.checks import FILES, Base, Fault
+from llmservice_worker.adapters.fetching import AdapterFetch
+from llmservice_worker.adapters.files import AdapterFiles
 from llmservice_worker.args import ADAPTER_ENDPOINTS
 from tests.integration import hub_mirror, s3_server
 from tests.integration.s3_server import CREDENTIALS, S3
-from tests.unit.worker.adapter_directories import adapter, weights
+from tests.unit.worker.adapters.directories import adapter, weights
 
 
 @pytest.fixture(scope="module")

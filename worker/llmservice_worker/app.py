@@ -22,13 +22,13 @@ from ray import serve
 
 from llmservice_worker import engine_log, liveness, output, sources
 from llmservice_worker.access import AccessLog, lines
-from llmservice_worker.adapter_setup import adapters_of, tried_in_time, user_config
-from llmservice_worker.adapters import Adapters
+from llmservice_worker.adapters.adapters import Adapters
+from llmservice_worker.adapters.engine import answer_with_public_names
+from llmservice_worker.adapters.setup import adapters_of, tried_in_time, user_config
 from llmservice_worker.args import WorkerArgs
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
 from llmservice_worker.causes import StartFailed, root_cause
 from llmservice_worker.engine_life import EngineLife
-from llmservice_worker.engine_lora import answer_with_public_names
 from llmservice_worker.errors import LOST, error_body
 from llmservice_worker.front import Served, front
 from llmservice_worker.leaving import TellsLeaving

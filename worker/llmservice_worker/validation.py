@@ -9,9 +9,9 @@ from typing import Any, Final
 from llmservice_worker import body as bodies
 from llmservice_worker import multipart
 from llmservice_worker.access import KEY_ID, note_model
+from llmservice_worker.adapters.dynamic import Unavailable
 from llmservice_worker.asgi import App, Receive, Scope, Send, header
 from llmservice_worker.bounds import DistinctGrammars, IdempotencyKeys
-from llmservice_worker.dynamic_adapters import Unavailable
 from llmservice_worker.errors import Refused
 from llmservice_worker.media import Media
 from llmservice_worker.requests.fields import Limits, Request

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from llmservice_worker.adapters.dynamic import Unavailable
 from llmservice_worker.args import Task
 from llmservice_worker.asgi import Receive, Scope, Send, reply_json
-from llmservice_worker.dynamic_adapters import Unavailable
 from llmservice_worker.front import Served, front
 from llmservice_worker.requests.fields import Limits
 from tests.unit.worker.asgi_apps import Answer, ask

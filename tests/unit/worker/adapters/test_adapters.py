@@ -2,12 +2,12 @@ import asyncio
 
 import pytest
 
-from llmservice_worker.adapter_checks import Fault
-from llmservice_worker.adapter_shelf import UNUSED_S
-from llmservice_worker.adapters import Steps, steps
+from llmservice_worker.adapters.adapters import Steps, steps
+from llmservice_worker.adapters.checks import Fault
+from llmservice_worker.adapters.dynamic import Unavailable
+from llmservice_worker.adapters.shelf import UNUSED_S
 from llmservice_worker.args import Adapter, UserConfig
-from llmservice_worker.dynamic_adapters import Unavailable
-from tests.unit.worker.adapter_world import World
+from tests.unit.worker.adapters.world import World
 
 A, B, A2 = Adapter(name="a", source="x"), Adapter(name="b", source="y"), Adapter(name="a", source="z")
 

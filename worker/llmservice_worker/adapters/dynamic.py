@@ -10,8 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from llmservice_worker.adapter_checks import Fault
-from llmservice_worker.adapter_shelf import Loaded, Shelf
+from llmservice_worker.adapters.checks import Fault
+from llmservice_worker.adapters.shelf import Loaded, Shelf
 
 _log = logging.getLogger(__name__)
 

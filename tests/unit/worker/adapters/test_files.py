@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from llmservice_worker.adapter_checks import FILES, Base, Fault
-from llmservice_worker.adapter_files import AdapterFiles
-from tests.unit.worker.adapter_directories import adapter, weights
+from llmservice_worker.adapters.checks import FILES, Base, Fault
+from llmservice_worker.adapters.files import AdapterFiles
+from tests.unit.worker.adapters.directories import adapter, weights
 
 
 def refuses(_: str, __: Path) -> None:

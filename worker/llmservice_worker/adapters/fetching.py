@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from llmservice_worker.adapter_checks import FILES, Fault
+from llmservice_worker.adapters.checks import FILES, Fault
 from llmservice_worker.args import ADAPTER_ENDPOINTS
 from llmservice_worker.fetch.failure import FetchFailed
 from llmservice_worker.fetch.fetching import CREDENTIALS, Fetcher

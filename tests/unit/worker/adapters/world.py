@@ -5,8 +5,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmservice_worker.adapter_checks import Fault
-from llmservice_worker.adapters import Adapters
+from llmservice_worker.adapters.adapters import Adapters
+from llmservice_worker.adapters.checks import Fault
 from llmservice_worker.args import Adapter, UserConfig
 
 FOLDER = "pvc://models/tenants"

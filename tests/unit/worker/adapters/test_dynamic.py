@@ -2,9 +2,9 @@ import asyncio
 
 import pytest
 
-from llmservice_worker.adapter_checks import Fault
-from llmservice_worker.dynamic_adapters import REMEMBERED_S, Unavailable, adapter_name
-from tests.unit.worker.adapter_world import FOLDER, World
+from llmservice_worker.adapters.checks import Fault
+from llmservice_worker.adapters.dynamic import REMEMBERED_S, Unavailable, adapter_name
+from tests.unit.worker.adapters.world import FOLDER, World
 
 
 @pytest.mark.parametrize(

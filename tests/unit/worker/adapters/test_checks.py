@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from llmservice_worker.adapter_checks import Base, base_tensors, fault
+from llmservice_worker.adapters.checks import Base, base_tensors, fault
 from llmservice_worker.tensor_files import Tensor
-from tests.unit.worker.adapter_directories import adapter, safetensors, weights
+from tests.unit.worker.adapters.directories import adapter, safetensors, weights
 
 NAMED = "pvc://models/legal"
 MODEL = {"model.layers.0.self_attn.q_proj.weight": Tensor("BF16", (6, 8))}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from llmservice_worker.adapter_checks import Fault
-from llmservice_worker.engine_lora import EngineLora, answer_with_public_names, public_name
+from llmservice_worker.adapters.checks import Fault
+from llmservice_worker.adapters.engine import EngineLora, answer_with_public_names, public_name
 
 HERE = Path("/cache/adapters/x")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from llmservice_worker.adapter_checks import Fault
+from llmservice_worker.adapters.checks import Fault
 
 _log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from llmservice_worker.adapter_checks import Fault
-from llmservice_worker.adapter_files import Files
-from llmservice_worker.adapter_shelf import Loaded, Lora, Shelf
+from llmservice_worker.adapters.checks import Fault
+from llmservice_worker.adapters.dynamic import DynamicAdapters, Unavailable, not_found
+from llmservice_worker.adapters.files import Files
+from llmservice_worker.adapters.shelf import Loaded, Lora, Shelf
 from llmservice_worker.args import Adapter, UserConfig
-from llmservice_worker.dynamic_adapters import DynamicAdapters, Unavailable, not_found
 
 _log = logging.getLogger(__name__)
 

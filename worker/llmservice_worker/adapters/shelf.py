@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from llmservice_worker.adapter_checks import Fault
-from llmservice_worker.adapter_files import Files
+from llmservice_worker.adapters.checks import Fault
+from llmservice_worker.adapters.files import Files
 
 _log = logging.getLogger(__name__)
 

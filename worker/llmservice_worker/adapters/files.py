@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-from llmservice_worker.adapter_checks import FILES, Base, Fault, fault
+from llmservice_worker.adapters.checks import FILES, Base, Fault, fault
 
 MODELS_ROOT: Final = "/models"
 """Where volumes are mounted, each by its claim's name."""

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from llmservice_worker.adapter_checks import Base, base_tensors
-from llmservice_worker.adapter_files import AdapterFiles
-from llmservice_worker.adapters import Adapters
+from llmservice_worker.adapters.adapters import Adapters
+from llmservice_worker.adapters.checks import Base, base_tensors
+from llmservice_worker.adapters.engine import EngineLora
+from llmservice_worker.adapters.files import AdapterFiles
 from llmservice_worker.args import UserConfig, WorkerArgs
-from llmservice_worker.engine_lora import EngineLora
 from llmservice_worker.llm_config import lora_kwargs
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,9 @@ def adapters_of(
     args: WorkerArgs, engine: Callable[[], Any], request: Callable[..., Any], env: Mapping[str, str]
 ) -> Adapters:
     """`engine` gives Ray's vLLM engine as it is now, `request` is vLLM's LoRARequest; nothing is loaded yet."""
-    from llmservice_worker.adapter_fetch import AdapterFetch  # its libraries: not on the head, which imports this too
+    from llmservice_worker.adapters.fetching import (
+        AdapterFetch,  # its libraries: not on the head, which imports this too
+    )
 
     wanted = lora_kwargs(args)
     lora = EngineLora(lambda: engine()._oai_models, lambda: engine()._engine_client, request)
