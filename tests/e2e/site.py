@@ -116,10 +116,18 @@ def ready_service(site: Site, room: str, name: str, **spec: Any) -> Json:
 
 
 def wait_ready(site: Site, room: str, name: str) -> Json:
-    """The LLMService when Ready speaks True of its present generation."""
+    """The LLMService when Ready speaks True of its present generation and that generation's revision answers.
+
+    Ready alone stays True while an older revision answers for the one that comes up.
+    """
+
+    def settled() -> bool:
+        ready, progressing = (site.condition(room, name, kind) for kind in ("Ready", "Progressing"))
+        return ready.get("status") == "True" and progressing.get("reason") in ("RolledOut", "Draining")
+
     try:
         wait_until(
-            lambda: site.condition(room, name, "Ready").get("status") == "True",
+            settled,
             f"LLMService {room}/{name} Ready",
             timeout=READY_SECONDS,
             interval=ASK_AGAIN,
