@@ -16,7 +16,7 @@ from llmservice_worker.fetch.remote import CHUNK, Remote
 
 PARTIAL: Final = ".part"
 TRIES: Final = 5
-"""Tries in a row that bring no byte before the source counts as unreachable."""
+"""Tries in a row that bring no byte, or times to begin a file anew, before the source counts as unreachable."""
 _AT_ONCE: Final = 4
 _LONGEST_WAIT_S: Final = 30.0
 
@@ -94,7 +94,7 @@ class Downloader:
         )
 
     def _transfer(self, file: RemoteFile, out: IO[bytes], digests: "Digests") -> None:
-        tries = 0
+        tries = begun = 0
         while file.size is None or digests.count < file.size:
             before = digests.count
             try:
@@ -105,6 +105,10 @@ class Downloader:
             except Interrupted as error:
                 why = str(error)
             except NotResumable:
+                begun += 1
+                if begun >= TRIES:
+                    why = "its server breaks off each time, and cannot go on from there (it takes no Range)"
+                    raise unreachable(self.what, f"{file.path}: {why}") from None
                 self._give_up(out, digests)
                 continue
             if file.size is not None and digests.count >= file.size:

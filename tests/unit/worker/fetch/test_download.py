@@ -80,6 +80,14 @@ def test_a_server_without_ranges_is_asked_from_the_start(tmp_path: Path) -> None
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
+def test_a_server_without_ranges_that_always_breaks_off_is_given_up(tmp_path: Path) -> None:
+    remote = Memory({"a": CONTENT}, breaks=[100] * 50, resumable=False)
+    with pytest.raises(FetchFailed, match="breaks off each time") as failed:
+        downloader(remote).all(remote.files(), tmp_path)
+    assert failed.value.reason is Reason.SOURCE_UNREACHABLE
+    assert [offset for _, offset in remote.asked].count(0) == TRIES
+
+
 CHECKSUMS = [
     Checksum("sha256", hashlib.sha256(CONTENT).hexdigest()),
     Checksum("md5", hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()),
