@@ -1,5 +1,6 @@
 """The volume's folder of sources: `<key>/` is whole or not there; one process fills it while others wait."""
 
+import errno
 import fcntl
 import json
 import os
@@ -15,6 +16,8 @@ from llmservice_worker.fetch.failure import of_disk
 
 MARK: Final = ".llmservice.json"
 """In a complete directory: what was fetched."""
+_NO_SYNC: Final = (errno.EINVAL, errno.ENOTSUP)
+"""What file systems without a notion of it answer to fsync of a directory."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,22 @@ class Place:
         try:
             with (self.draft / MARK).open("w", encoding="utf-8") as mark:
                 json.dump(asdict(fetched), mark)
-                mark.flush()
-                os.fsync(mark.fileno())
+            # The mark vouches for the weights: a node that dies must not leave it without them.
+            for path in (*self.draft.rglob("*"), self.draft):
+                _sync(path)
             os.replace(self.draft, self.directory)
+            _sync(self.root)
         except OSError as error:
             raise of_disk(error, str(self.root)) from error
+
+
+def _sync(path: Path) -> None:
+    """Have a file's bytes, or a directory's names, on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in _NO_SYNC):
+            raise
+    finally:
+        os.close(opened)
