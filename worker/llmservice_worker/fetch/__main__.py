@@ -5,6 +5,7 @@ a pod whose container fails, with all that it had downloaded. Until then /progre
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -18,11 +19,13 @@ from typing import Final
 from pydantic import ValidationError
 
 from llmservice_worker.fetch import server
-from llmservice_worker.fetch.failure import FetchFailed
+from llmservice_worker.fetch.failure import FetchFailed, Reason
 from llmservice_worker.fetch.fetching import Fetcher, model_check
 from llmservice_worker.fetch.progress import Meter, line
 from llmservice_worker.fetch.source import AWS, ENVIRONMENT, TOKEN, FetchArgs
 from llmservice_worker.fetch.store import Fetched
+
+_log = logging.getLogger(__name__)
 
 _LINE_S: Final = 5.0
 _LOOK_S: Final = 1.0
@@ -49,24 +52,73 @@ def fetched_at_last(args: FetchArgs, meter: Meter, rest: Callable[[float], None]
     """Try until it succeeds, at growing distances, and at once when the credentials change."""
     folder, waits = Path(args.credentials), 10.0
     while True:
-        known = credentials(folder)
-        try:
-            return Fetcher(Path(args.root), known, meter, model_check(args.source)).fetch(args.source)
-        except FetchFailed as failure:
-            meter.failure = failure
-            print(f"llmservice-fetch: {failure.reason}: {failure.message}; next try in {waits:.0f} s", flush=True)
+        known = mounted(folder)
+        found = _tried(args, known, meter)
+        if isinstance(found, Fetched):
+            return found
+        meter.failure = found
+        print(f"llmservice-fetch: {found.reason}: {found.message}; next try in {waits:.0f} s", flush=True)
         left = waits
-        while left > 0 and credentials(folder) == known:
+        while left > 0 and mounted(folder) == known:
             rest(_LOOK_S)
             left -= _LOOK_S
         waits = min(waits * 2, _LONGEST_WAIT_S)
 
 
-def credentials(folder: Path) -> dict[str, str]:
-    """What the mounted Secret holds, by the names that sources ask for; empty where there is none."""
-    names = {TOKEN: "HF_TOKEN", **{name: name for name in AWS}}
-    files = {name: folder / key for key, name in names.items()}
-    return {name: text for name, file in files.items() if file.is_file() and (text := file.read_text().strip())}
+def _tried(args: FetchArgs, known: "Mounted", meter: Meter) -> Fetched | FetchFailed:
+    """One try. An end of the process would cost the pod and its whole download, so no error ends it."""
+    try:
+        fetcher = Fetcher(Path(args.root), credentials(known), meter, model_check(args.source))
+        return fetcher.fetch(args.source)
+    except FetchFailed as failure:
+        return failure
+    except Exception as error:  # noqa: BLE001 - the outermost place; logged, and tried again
+        _log.exception("llmservice-fetch: an error that nobody foresaw")
+        return FetchFailed(
+            Reason.SOURCE_UNREACHABLE,
+            f"{args.source.uri} cannot be fetched ({type(error).__name__}): see the log of the pod's container fetch",
+        )
+
+
+Mounted = dict[str, bytes | None]
+"""The keys of the Secret that are there; None: its file cannot be read."""
+
+
+def mounted(folder: Path) -> Mounted:
+    """What the mounted Secret holds, by the keys that sources ask for; empty where there is none."""
+    found = {key: _content(folder / key) for key in (TOKEN, *AWS)}
+    return {key: content for key, content in found.items() if content != b""}
+
+
+def credentials(known: Mounted) -> dict[str, str]:
+    """The same as text, by the variables that sources know it by; raises FetchFailed where it is none."""
+    texts = {"HF_TOKEN" if key == TOKEN else key: _text(key, content) for key, content in known.items()}
+    return {name: text for name, text in texts.items() if text}
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return b""
+    except OSError:
+        return None
+
+
+def _text(key: str, content: bytes | None) -> str:
+    if content is None:
+        raise _unreadable(key, "cannot be read")
+    try:
+        return content.decode().strip()
+    except UnicodeDecodeError as error:
+        raise _unreadable(key, "is not UTF-8 text") from error
+
+
+def _unreadable(key: str, why: str) -> FetchFailed:
+    return FetchFailed(
+        Reason.CREDENTIALS_REFUSED,
+        f"key {key} of the Secret in model.credentialsSecretRef {why}: write it anew, as plain text",
+    )
 
 
 @contextmanager

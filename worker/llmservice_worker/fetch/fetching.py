@@ -1,6 +1,7 @@
 """A source, fetched: listed, planned, downloaded, checked, and laid down whole."""
 
 import hashlib
+import math
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,8 @@ from llmservice_worker.fetch.store import Fetched, Place
 
 CREDENTIALS: Final = ("HF_TOKEN", *AWS)
 """Variables that hold what a source asks for."""
+
+_GIB: Final = 2**30
 
 Check = Callable[[Path], str | None]
 
@@ -110,11 +113,15 @@ def _check_room(draft: Path, files: list[RemoteFile]) -> None:
     missing = sum(file.size or 0 for file in files) - here
     free = shutil.disk_usage(draft).free
     if missing > free:
-        raise FetchFailed(
-            Reason.DISK_FULL,
-            f"{missing / 2**30:.2f} GiB are still to come and the volume at {draft.parent} has {free / 2**30:.2f} GiB "
-            "free: give model.cacheClaim a larger volume, or delete what it no longer needs",
-        )
+        raise FetchFailed(Reason.DISK_FULL, _no_room(missing, free, draft.parent))
+
+
+def _no_room(missing: int, free: int, where: Path) -> str:
+    """In whole GiB: what others write to a shared volume must not change the message at each try."""
+    return (
+        f"{math.ceil(missing / _GIB)} GiB are still to come and the volume at {where} has less than "
+        f"{free // _GIB + 1} GiB free: give model.cacheClaim a larger volume, or delete what it no longer needs"
+    )
 
 
 def _unpacked(source: Source, draft: Path) -> dict[str, str]:

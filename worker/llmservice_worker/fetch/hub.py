@@ -40,7 +40,11 @@ class Hub:
         try:
             url, asked = self._listing_url(), {"blobs": "true"}
             answer = self._client.get(url, params=asked, headers=self._headers, follow_redirects=True)
-        except httpx.TransportError as error:
+        except httpx.InvalidURL as error:
+            raise FetchFailed(
+                Reason.SOURCE_UNREACHABLE, f"{self._endpoint} is no URL ({error}): correct model.endpoint"
+            ) from error
+        except httpx.HTTPError as error:
             raise Interrupted(f"{type(error).__name__}: {error}".rstrip(": ")) from error
         if answer.status_code != 200:
             raise self._refused(answer.status_code)

@@ -88,7 +88,13 @@ def _client(source: Source, credentials: Mapping[str, str]) -> Any:
         aws_session_token=credentials.get("AWS_SESSION_TOKEN"),
         region_name=credentials.get("AWS_REGION") or "us-east-1",
     )
-    return session.client("s3", endpoint_url=endpoint, config=config)
+    try:
+        return session.client("s3", endpoint_url=endpoint, config=config)
+    except (ValueError, BotoCoreError) as error:
+        raise FetchFailed(
+            Reason.SOURCE_UNREACHABLE,
+            f"{source.uri} cannot be asked: {error}; correct model.endpoint, or AWS_REGION in the Secret",
+        ) from error
 
 
 def _file(entry: Mapping[str, Any], prefix: str) -> RemoteFile:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from llmservice_worker.fetch.__main__ import credentials, fetched_at_last, main
+from llmservice_worker.fetch import __main__ as command
+from llmservice_worker.fetch.__main__ import credentials, fetched_at_last, main, mounted
 from llmservice_worker.fetch.progress import Meter
 from llmservice_worker.fetch.server import serving
 from llmservice_worker.fetch.source import ENVIRONMENT, FetchArgs, Source
+from llmservice_worker.fetch.store import Fetched
 
 
 @pytest.mark.parametrize("told", ["", "{", "{}", '{"source": {"uri": "hf://o/m", "token": "x"}}'])
@@ -61,14 +63,57 @@ def test_other_credentials_are_tried_at_once(tmp_path: Path, capsys: pytest.Capt
             arguments(tmp_path), Meter(time.monotonic), lambda _: rests(1) if rests.count < 9 else gave_up()
         )
     assert len(capsys.readouterr().out.splitlines()) == 2
-    assert credentials(keys) == {"HF_TOKEN": "hf_new"}
+    assert credentials(mounted(keys)) == {"HF_TOKEN": "hf_new"}
 
 
 def test_credentials_are_files_and_each_may_be_absent(tmp_path: Path) -> None:
-    assert credentials(tmp_path / "none") == {}
+    assert credentials(mounted(tmp_path / "none")) == {}
     for name, text in {"token": "", "AWS_ACCESS_KEY_ID": "a\n", "AWS_REGION": "eu", "other": "x"}.items():
         (tmp_path / name).write_text(text)
-    assert credentials(tmp_path) == {"AWS_ACCESS_KEY_ID": "a", "AWS_REGION": "eu"}
+    assert credentials(mounted(tmp_path)) == {"AWS_ACCESS_KEY_ID": "a", "AWS_REGION": "eu"}
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None], ids=["no text", "not to be read"])
+def test_credentials_that_cannot_be_read_are_said_and_tried_again(
+    tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, meter = tmp_path / "keys", Meter(time.monotonic)
+    keys.mkdir()
+    (keys / "token").write_bytes(content or b"x")
+    if content is None:
+        monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(InterruptedError):
+        fetched_at_last(arguments(tmp_path), meter, Rests(30, gave_up))
+    said = meter.snapshot()
+    assert said["reason"] == "CredentialsRefused"
+    assert said["message"].startswith("key token of the Secret in model.credentialsSecretRef")
+
+
+def refused(_: Path) -> bytes:
+    """As of a file of somebody else's."""
+    raise PermissionError
+
+
+class Broken(command.Fetcher):
+    """One with a fault of its own."""
+
+    def fetch(self, source: Source) -> Fetched:
+        """Fails as no source does."""
+        raise KeyError(source.uri)
+
+
+def test_an_error_that_nobody_foresaw_is_logged_said_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(command, "Fetcher", Broken)
+    meter = Meter(time.monotonic)
+    with pytest.raises(InterruptedError):
+        fetched_at_last(arguments(tmp_path), meter, Rests(30, gave_up))
+    said = meter.snapshot()
+    assert said["reason"] == "SourceUnreachable"
+    assert said["message"].startswith("ftp://host/m cannot be fetched (KeyError)")
+    tries = [record for record in caplog.records if record.exc_info]
+    assert len(tries) == 2
 
 
 def test_progress_is_served_and_nothing_else() -> None:
