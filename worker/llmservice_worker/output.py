@@ -17,7 +17,7 @@ PLACE: Final = "LLMSERVICE_LOG"
 
 
 def opened(environment: Mapping[str, str] = os.environ) -> Callable[[str], None]:
-    """What writes one line. A pipe that nobody empties loses lines: a log must not hold up an engine."""
+    """What writes one line. A pipe that is full or broken loses lines: a log must not hold up a request."""
     place = environment.get(PLACE)
     if not place:
         return _to_stdout
@@ -30,7 +30,7 @@ def opened(environment: Mapping[str, str] = os.environ) -> Callable[[str], None]
     def write(line: str) -> None:
         try:
             os.write(pipe, f"{line}\n".encode(errors="backslashreplace"))
-        except BlockingIOError:
+        except OSError:
             return
 
     return write

@@ -44,6 +44,15 @@ def test_a_pipe_that_nobody_empties_loses_lines_and_blocks_nothing(tmp_path: Pat
     assert 0 < got.count(b"\n") < 1000
 
 
+def test_a_pipe_whose_reader_is_gone_fails_no_request(tmp_path: Path) -> None:
+    place = tmp_path / "pipe"
+    os.mkfifo(place)
+    reader = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+    write = opened({PLACE: str(place)})
+    os.close(reader)
+    write("one")
+
+
 def test_records_become_lines_of_json_with_their_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "log"
     place.touch()
