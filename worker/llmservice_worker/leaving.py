@@ -31,10 +31,19 @@ class TellsLeaving:
             return await asyncio.shield(serving)
         except asyncio.CancelledError:
             gone.set()
-            await asyncio.wait([serving], timeout=self._patience_s)
-            serving.cancel()
-            await asyncio.wait([serving])
+            serving.add_done_callback(_take_note)
+            try:
+                await asyncio.wait([serving], timeout=self._patience_s)
+            finally:  # cancelled again while it waits, too
+                serving.cancel()
+                await asyncio.wait([serving])
             raise
+
+
+def _take_note(serving: asyncio.Future[None]) -> None:
+    """Nobody is left to hear what the app raises; asyncio would log that it was never retrieved."""
+    if not serving.cancelled():
+        serving.exception()
 
 
 def _until(gone: asyncio.Event, receive: Receive) -> Receive:

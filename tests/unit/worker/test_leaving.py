@@ -1,4 +1,5 @@
 import asyncio
+import gc
 
 import pytest
 
@@ -89,6 +90,34 @@ async def test_an_app_that_does_not_listen_is_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await serving
     assert ended.is_set()
+
+
+async def test_cancelled_again_while_it_waits_it_ends_the_app_whose_failure_nobody_misses() -> None:
+    begun, told, ended, missed = asyncio.Event(), asyncio.Event(), asyncio.Event(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: missed.append(context))
+
+    async def deaf(_scope: Scope, receive: Receive, _send: Send) -> None:
+        await receive()
+        begun.set()
+        await receive()
+        told.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+            raise RuntimeError("as it ends")
+
+    client = Client()
+    serving = asyncio.create_task(TellsLeaving(deaf, patience_s=60)(HTTP, client.receive, client.send))
+    await begun.wait()
+    serving.cancel()
+    await told.wait()
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(serving, 5)
+    assert ended.is_set()
+    gc.collect()
+    assert missed == []
 
 
 async def test_answers_and_failures_pass_unchanged() -> None:
