@@ -189,15 +189,15 @@ class EngineReplica:
 
     async def _engine_ended(self) -> str:
         client, processes = self._client, _processes(self._client)
-        asking = asyncio.create_task(
-            liveness.watch(client.is_sleeping, lambda: liveness.cpu_seconds(p.pid for p in processes), time.monotonic)
-        )
+        in_sight = self._args.engine.pipeline_parallel_size == 1  # else Ray's workers compute, none of them our child
+        used = (lambda: liveness.cpu_seconds(process.pid for process in processes)) if in_sight else None
+        asking = asyncio.create_task(liveness.watch(client.is_sleeping, used, time.monotonic))
         while not client.errored and not asking.done():  # noqa: ASYNC110 - vLLM offers no event for it
             await asyncio.sleep(_WATCH_S)
-        if client.errored or asking.exception():
+        raised = asking.exception() if asking.done() else None
+        if client.errored or raised is not None:
             asking.cancel()
-            codes = ", ".join(str(process.exitcode) for process in processes)
-            return f"the engine's process died (exit code {codes})" if codes else "the engine died"
+            return liveness.ending([process.exitcode for process in processes], raised)
         return asking.result()
 
     async def _restart(self) -> None:

@@ -6,7 +6,7 @@ vLLM's own check sees a dead engine only. A stopped or deadlocked one keeps its 
 import asyncio
 import faulthandler
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,27 +25,28 @@ _NO_WORK: Final = 0.05
 
 @dataclass(frozen=True)
 class Signs:
-    """Seconds that the engine owes an answer, and seconds since its processes last computed."""
+    """Seconds that the engine owes an answer, and seconds since its processes last computed; None: out of our sight."""
 
     unanswered_s: float
-    idle_s: float
+    idle_s: float | None
 
 
 def hung(signs: Signs) -> str | None:
     """Why the engine counts as hung, or None."""
     if signs.unanswered_s >= STUCK_S:
         return f"no step of the engine ended in {STUCK_S:.0f} s"
-    if min(signs.unanswered_s, signs.idle_s) >= SILENT_S:
+    if signs.idle_s is not None and min(signs.unanswered_s, signs.idle_s) >= SILENT_S:
         return f"the engine neither answered nor computed for {SILENT_S:.0f} s"
     return None
 
 
 async def watch(
-    ask: Callable[[], Awaitable[object]], cpu_seconds: Callable[[], float], clock: Callable[[], float]
+    ask: Callable[[], Awaitable[object]], cpu_seconds: Callable[[], float] | None, clock: Callable[[], float]
 ) -> str:
     """Ask the engine again and again; returns why when it hangs. What `ask` raises passes: the engine is dead then.
 
-    `ask` is answered by the engine between two steps, `cpu_seconds` is what its processes have used up so far.
+    `ask` is answered by the engine between two steps, `cpu_seconds` is what its processes have used up so far; None
+    where some compute elsewhere, on other nodes or as children of Ray: silence alone proves nothing there.
     """
     while True:
         reason = await _wait_for_answer(asyncio.ensure_future(ask()), cpu_seconds, clock)
@@ -55,22 +56,32 @@ async def watch(
 
 
 async def _wait_for_answer(
-    answer: asyncio.Future[object], cpu_seconds: Callable[[], float], clock: Callable[[], float]
+    answer: asyncio.Future[object], cpu_seconds: Callable[[], float] | None, clock: Callable[[], float]
 ) -> str | None:
     asked = worked = clock()
-    used = cpu_seconds()
+    used = cpu_seconds() if cpu_seconds is not None else 0.0
     try:
         while not (await asyncio.wait({answer}, timeout=_LOOK_EVERY_S))[0]:
-            now, before, used = clock(), used, cpu_seconds()
+            now, before, used = clock(), used, cpu_seconds() if cpu_seconds is not None else 0.0
             if used - before > _NO_WORK:
                 worked = now
-            reason = hung(Signs(unanswered_s=now - asked, idle_s=now - worked))
+            reason = hung(Signs(now - asked, now - worked if cpu_seconds is not None else None))
             if reason is not None:
                 return reason
         answer.result()
         return None
     finally:
         answer.cancel()
+
+
+def ending(exit_codes: Sequence[int | None], raised: BaseException | None) -> str:
+    """What is said of an engine that died, or whose watch raised: of that its type, which tells whose fault it was."""
+    codes = ", ".join(map(str, exit_codes))
+    died = f"the engine's process died (exit code {codes})" if codes else "the engine died"
+    if raised is None:
+        return died
+    lives = bool(exit_codes) and all(code is None for code in exit_codes)
+    return f"{'the engine cannot be watched' if lives else died}: {type(raised).__name__}"
 
 
 async def end_when_stalled(after_s: float = STALLED_S, tick_s: float = 1.0) -> None:
@@ -89,11 +100,13 @@ def cpu_seconds(pids: Iterable[int], proc: Path = Path("/proc")) -> float:
     children: dict[int, list[int]] = {}
     for folder in proc.glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it ended while we looked
+            # Bytes: a process may bear any name.
+            fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+            parent, used = int(fields[1]), int(fields[11]) + int(fields[12])
+        except (OSError, ValueError, IndexError):  # it ended while we looked
             continue
-        ticks[int(folder.name)] = int(fields[11]) + int(fields[12])
-        children.setdefault(int(fields[1]), []).append(int(folder.name))
+        ticks[int(folder.name)] = used
+        children.setdefault(parent, []).append(int(folder.name))
     found, left = 0, list(pids)
     while left:
         pid = left.pop()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmservice_worker import liveness
-from llmservice_worker.liveness import SILENT_S, STUCK_S, Signs, cpu_seconds, hung, watch
+from llmservice_worker.liveness import SILENT_S, STUCK_S, Signs, cpu_seconds, ending, hung, watch
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ from llmservice_worker.liveness import SILENT_S, STUCK_S, Signs, cpu_seconds, hu
         (Signs(SILENT_S * 3, 0), False),  # a long step: it computes
         (Signs(0, SILENT_S * 3), False),  # idle: it answers
         (Signs(STUCK_S, 0), True),
+        (Signs(STUCK_S - 1, None), False),  # it may compute where we do not see it
+        (Signs(STUCK_S, None), True),
     ],
 )
 def test_when_an_engine_counts_as_hung(signs: Signs, is_hung: bool) -> None:
@@ -49,6 +51,28 @@ async def test_a_silent_engine_is_told() -> None:
     assert "neither answered nor computed" in await watch(never, lambda: 1.0, Clock())
 
 
+async def test_an_engine_that_computes_elsewhere_has_longer() -> None:
+    clock = Clock()
+    assert "no step" in await watch(never, None, clock)
+    assert clock.now >= STUCK_S
+
+
+@pytest.mark.parametrize(
+    ("exit_codes", "raised", "said"),
+    [
+        ([-9, 0], None, "the engine's process died (exit code -9, 0)"),
+        ([], None, "the engine died"),
+        ([-9], ConnectionError("x"), "the engine's process died (exit code -9): ConnectionError"),
+        ([], ConnectionError("x"), "the engine died: ConnectionError"),
+        ([None], ValueError("x"), "the engine cannot be watched: ValueError"),
+    ],
+)
+def test_what_is_said_of_an_engine_that_ended(
+    exit_codes: list[int | None], raised: BaseException | None, said: str
+) -> None:
+    assert ending(exit_codes, raised) == said
+
+
 async def test_an_engine_that_computes_has_longer() -> None:
     clock = Clock()
     assert "no step" in await watch(never, lambda: clock.now, clock)
@@ -76,6 +100,11 @@ def test_cpu_time_of_processes_and_their_descendants(tmp_path: Path) -> None:
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "stat").write_text(f"{pid} (a ) b) S {parent} " + "0 " * 9 + f"{user} {system} 0 0")
     (tmp_path / "13").mkdir()  # it ended
+    for pid, stat in {14: b"", 15: b"15 (x) S 10", 16: b"16 (x) S ? " + b"x " * 20}.items():
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_bytes(stat)
+    (tmp_path / "17").mkdir()  # the name of a process is any bytes
+    (tmp_path / "17" / "stat").write_bytes(b"17 (\xff\xfe) S 20 " + b"0 " * 9 + b"1 0 0 0")
     assert cpu_seconds([10], tmp_path) == pytest.approx(2.0)
     assert cpu_seconds([11, 404], tmp_path) == pytest.approx(0.5)
 
