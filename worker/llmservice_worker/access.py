@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from llmservice_worker.asgi import App, Message, Receive, Scope, Send, header
+from llmservice_worker.dialects import dialect_of
 
 Outcome = Literal["completed", "client_left", "error"]
 
@@ -112,6 +113,7 @@ class _Exchange:
         self._stream = False
         self._first: float | None = None
         self._over = self._failed = self.left = False
+        self._mark = dialect_of(str(scope["path"])).mark
         # vLLM names a request after the header.
         kept = [pair for pair in self._headers if pair[0] != REQUEST_ID]
         scope["headers"] = [*kept, (REQUEST_ID, self._id.encode("latin-1"))]
@@ -161,7 +163,7 @@ class _Exchange:
             return
         if self._first is None:
             self._first = self._since_begun()
-        self._failed = self._failed or b'data: {"error"' in body
+        self._failed = self._failed or body.startswith(self._mark) or b"\n" + self._mark in body
 
     def _outcome(self) -> Outcome:
         if self.left and not self._over:

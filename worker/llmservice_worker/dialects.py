@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from llmservice_worker.errors import error_body, shaped, shaped_event
+from llmservice_worker.errors import ERROR_EVENT, error_body, shaped, shaped_event
 
 _ANTHROPIC_PATH: Final = "/v1/messages"
 _ANTHROPIC_KINDS: Final = {
@@ -43,7 +43,7 @@ def _anthropic_event(event: bytes) -> bytes:
 
 _ANTHROPIC_BROKEN: Final = _ANTHROPIC_EVENT + b"\ndata: " + anthropic_body(500, b"")
 
-OPENAI: Final = Dialect(shaped, shaped_event, b'data: {"error"', b"data: " + error_body(500))
+OPENAI: Final = Dialect(shaped, shaped_event, ERROR_EVENT, b"data: " + error_body(500))
 ANTHROPIC: Final = Dialect(anthropic_body, _anthropic_event, _ANTHROPIC_EVENT, _ANTHROPIC_BROKEN)
 
 

@@ -34,6 +34,9 @@ _STATUS: Final = {422: 400, 499: 408}
 LOST: Final = 502
 """The status of a request that was lost before its answer began: another replica may answer it."""
 
+ERROR_EVENT: Final = b'data: {"error"'
+"""What an event of a stream begins with that says an error."""
+
 RETRY_AFTER_S: Final = 1
 """What a refusal by overload asks clients to wait at least, in seconds."""
 
@@ -52,6 +55,11 @@ class Refused(Exception):
         self.status = status
         self.headers = tuple(headers)
         self.body = error_body(status, message, param, code)
+
+
+def unknown_model(name: str) -> Refused:
+    """The refusal of a model that is not served."""
+    return Refused(404, f"The model '{name[:128]}' does not exist.", "model", "model_not_found")
 
 
 def status_of(status: int) -> int:
@@ -88,7 +96,7 @@ def shaped(status: int, body: bytes) -> bytes:
 
 def shaped_event(event: bytes) -> bytes:
     """One server-sent event: `data: {"error": …}` in OpenAI's shape, any other as it is (no trailing blank line)."""
-    if not event.startswith(b'data: {"error"'):
+    if not event.startswith(ERROR_EVENT):
         return event
     data = event.removeprefix(b"data: ")
     error = (_loaded(data) or {}).get("error")

@@ -26,7 +26,7 @@ def seconds() -> Callable[[], float]:
 
 
 async def exchanged(
-    app: App, messages: Iterator[Message] | None = None, headers: Any = HEADERS
+    app: App, messages: Iterator[Message] | None = None, headers: Any = HEADERS, path: str = "/v1/completions"
 ) -> tuple[Access, Answer]:
     """One request through the log; `messages` None: a client that stays."""
     heard: list[Access] = []
@@ -43,7 +43,7 @@ async def exchanged(
             answer.headers = {key.decode(): value.decode() for key, value in message["headers"]}
         answer.body += message.get("body", b"")
 
-    scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": headers}
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
     try:
         await AccessLog(app, [heard.append], seconds())(scope, receive, send)
     except (RuntimeError, asyncio.CancelledError, ConnectionError):
@@ -96,6 +96,20 @@ async def test_how_it_ended(
 ) -> None:
     access, _ = await exchanged(app, messages)
     assert (access.status, access.stream, access.outcome) == (status, stream, outcome)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "outcome"),
+    [
+        ([b"event: ping\ndata: {}\n\n", b'event: error\ndata: {"type":"error","error":{}}\n\n'], "error"),
+        ([b'event: ping\ndata: {}\n\nevent: error\ndata: {"type":"error"}\n\n'], "error"),
+        ([b'event: content_block_delta\ndata: {"delta":{"text":"event: error"}}\n\n'], "completed"),
+    ],
+    ids=["error event", "error event behind another", "text that speaks of one"],
+)
+async def test_how_a_stream_of_messages_ended(chunks: list[bytes], outcome: str) -> None:
+    access, _ = await exchanged(replies(200, *chunks, content_type=EVENTS), path="/v1/messages")
+    assert access.outcome == outcome
 
 
 async def test_a_cancelled_request_is_one_whose_client_left() -> None:
