@@ -29,10 +29,7 @@ REPLICA_PORT: Final = 8090
 FETCH_CONTAINER: Final = "fetch"
 FETCH_PORT: Final = 8091
 """Of a pod that downloads its model: `/progress`, for the operator."""
-GATEWAY_PORT: Final = 8080
 GATEWAY_SERVICE: Final = "gateway"
-PEPPER_SECRET: Final = "llmservice-pepper"
-PEPPER_KEY: Final = "pepper"
 KEY_PREFIX: Final = "llms"
 PROBE_KEY_ID: Final = "probe"
 ADDRESS_HEADER: Final = "x-llmservice-address"

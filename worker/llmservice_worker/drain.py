@@ -20,10 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from llmservice_worker import ports
+
 _log = logging.getLogger(__name__)
 
 PROXIES: Final = Path("/tmp/haproxy-serve")
-METRICS: Final = "http://127.0.0.1:8090/metrics"
+METRICS: Final = f"http://127.0.0.1:{ports.SIDE}/metrics"
 _RUNNING: Final = ("vllm:num_requests_running{", "vllm:num_requests_waiting{")
 _QUIET_S: Final = 3.0
 """How long nothing must run: a request may just be on its way, since the Service forgets a pod only after a moment."""

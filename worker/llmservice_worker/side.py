@@ -12,12 +12,12 @@ from typing import Any, Final
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from llmservice_worker import ports
+
 _log = logging.getLogger(__name__)
 
 PROXY: Final = "http://127.0.0.1:8000/-/healthz"
 _PROXY_TIMEOUT: Final = ClientTimeout(total=2)
-PORT: Final = 8090
-"""`llmservice_api.names.REPLICA_PORT`, which the worker's image does not hold."""
 
 
 class SidePort:
@@ -44,12 +44,7 @@ class SidePort:
         self._runner: web.AppRunner | None = None
         self._opening: asyncio.Task[None] | None = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it answers."""
-        return self._runner is not None and bool(self._runner.addresses)
-
-    async def start(self, port: int = PORT, address: str | None = None) -> None:
+    async def start(self, port: int = ports.SIDE, address: str | None = None) -> None:
         """Open the port (`address` None: all interfaces), or keep trying in the background; never raises for that."""
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)

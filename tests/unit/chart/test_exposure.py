@@ -16,7 +16,7 @@ def test_the_public_service_has_the_public_port_only() -> None:
     assert ports(service) == {"http": (80, "http")}
     (container,) = render().pods()["gateway"]["containers"]
     assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
-        "http": names.GATEWAY_PORT,
+        "http": 8080,
         "proxy-metrics": 8404,
         "agent": 8405,
     }
@@ -91,7 +91,7 @@ def test_the_gateway_understands_its_environment() -> None:
     pod = render().pods()["gateway"]
     assert pod["terminationGracePeriodSeconds"] > settings.drain_delay + settings.drain_timeout
     mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
-    assert str(settings.pepper_file) == f"{mounts['pepper']}/{names.PEPPER_KEY}"
+    assert str(settings.pepper_file) == f"{mounts['pepper']}/pepper"
     assert str(settings.run_directory) == mounts["run"]
 
 

@@ -24,8 +24,8 @@ def test_the_crds_can_be_left_to_somebody_else() -> None:
 
 
 def test_the_pepper_is_32_bytes_that_outlive_the_release_and_cannot_be_replaced() -> None:
-    secret = render().get("Secret", names.PEPPER_SECRET)
-    text = base64.b64decode(secret["data"][names.PEPPER_KEY])
+    secret = render().get("Secret", "llmservice-pepper")
+    text = base64.b64decode(secret["data"]["pepper"])
     assert len(base64.b64decode(text, validate=True)) == 32
     assert secret["immutable"] is True
     assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"

@@ -10,7 +10,6 @@ from llmservice_worker.requests.content import Messages, media_of
 from llmservice_worker.requests.grammar import ResponseFormat, Structured, ToolChoice, Tools, compiled
 
 PROMPTS: Final = 256
-_STOP: Final = 4
 
 
 class StreamOptions(f.Part):
