@@ -24,7 +24,7 @@ class HttpProber:
         self._key = key
         self._gateway_url = gateway_url
         self._turn = asyncio.Semaphore(_AT_ONCE)
-        self._states_turn = asyncio.Semaphore(_AT_ONCE)
+        self._told_turn = asyncio.Semaphore(_AT_ONCE)
 
     async def engine(self, address: str, question: Question) -> Probe:
         """Through a revision's Service, `<ip>:<port>`."""
@@ -49,15 +49,13 @@ class HttpProber:
 
     async def adapters(self, address: str) -> list[dict[str, Any]] | None:
         """What a replica says of its adapters at `<ip>:<port>`; None where it says nothing (yet, or any more)."""
-        async with self._states_turn:
-            said = await self._told(f"http://{address}/state")
-        found = (said or {}).get("adapters")
+        found = (await self._told(f"http://{address}/state") or {}).get("adapters")
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else None
 
     async def _told(self, url: str) -> dict[str, Any] | None:
         timeout = aiohttp.ClientTimeout(total=_CONNECT_S)
         try:
-            async with self._session.get(url, timeout=timeout) as response:
+            async with self._told_turn, self._session.get(url, timeout=timeout) as response:
                 return _object(await _read(response.content)) if response.status == 200 else None
         except (TimeoutError, aiohttp.ClientError, OSError):
             return None

@@ -1,5 +1,6 @@
 """Real requests, and when an answer proves an engine."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -53,6 +54,35 @@ async def test_a_replica_is_asked_why_it_has_no_engine(said: dict[str, Any], cau
         assert await prober.cause(f"127.0.0.1:{port}") == cause
         await runner.cleanup()
         assert await prober.cause(f"127.0.0.1:{port}") == ""
+
+
+async def test_replicas_are_asked_a_few_at_once_whatever_they_are_asked() -> None:
+    under_way, most, four, go_on = 0, 0, asyncio.Event(), asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        if under_way == 4:
+            four.set()
+        await go_on.wait()
+        under_way -= 1
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_get("/{path}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = f"127.0.0.1:{runner.addresses[0][1]}"
+    async with aiohttp.ClientSession() as session:
+        prober = HttpProber(session, "llms_probe.x", "http://127.0.0.1:9")
+        asked = [asyncio.ensure_future(ask(address)) for ask in (prober.progress, prober.cause, prober.adapters) * 3]
+        await asyncio.wait_for(four.wait(), 10)
+        go_on.set()
+        await asyncio.gather(*asked)
+    await runner.cleanup()
+    assert most == 4
 
 
 MANY = [{"name": f"a{number}", "state": "Failed", "message": "x" * 1024} for number in range(64)]
