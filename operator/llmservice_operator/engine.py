@@ -14,10 +14,10 @@ from llmservice_api.names import LABEL_REPLICA_PODS, LABEL_REVISION, REPLICA_POR
 from llmservice_api.reasons import Reason
 from llmservice_operator.fetching import FAILURES, Fetch, failure, fetch_of
 from llmservice_operator.observed import Refused
+from llmservice_worker.cause_line import found_in
 
 Json = dict[str, Any]
 
-_CAUSE: Final = re.compile(r"llmservice: cause: (.+)")
 _POD_NAME: Final = re.compile(r'^pods "[^"]*" is ')
 _WAITING_IS_FAILURE: Final = (
     "ImagePullBackOff",
@@ -179,12 +179,11 @@ def _failed_application(status: Json) -> EngineState | None:
         application = _application(half)
         deployments: Mapping[str, Json] = application.get("serveDeploymentStatuses") or {}
         texts = [application.get("message", ""), *(part.get("message", "") for part in deployments.values())]
-        found = next((match for text in texts if (match := _CAUSE.search(text or ""))), None)
+        cause = next((found for text in texts if (found := found_in(text or ""))), None)
         failing = application.get("status") in ("DEPLOY_FAILED", "UNHEALTHY") or any(
             part.get("status") in ("UNHEALTHY", "DEPLOY_FAILED") for part in deployments.values()
         )
-        if found:
-            cause = found.group(1).split("\\n")[0].strip().rstrip("\"'")
+        if cause:
             return EngineState(False, Reason.ENGINE_FAILED, cause, model_unreadable=cause.startswith("model source"))
         if failing:
             message = next((text for text in texts if text), "Ray Serve gives no message")

@@ -4,11 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from llmservice_worker.cause_line import CAUSE
 from llmservice_worker.engine_log import Failure, described, root_exception
 from llmservice_worker.redaction import one_line, redact
-
-CAUSE: Final = "llmservice: cause: "
-"""What the line with the root cause begins with, in any text that Ray carries it in."""
 
 _SEE_ABOVE: Final = re.compile(r"root cause|EngineDeadError|WorkerProc initialization failed|Engine core init", re.I)
 _EXITS: Final = re.compile(r"Failed core proc\(s\): \{[^}]*: (-?\d+)")
@@ -37,12 +35,6 @@ class StartFailed(RuntimeError):
 
     def __reduce__(self) -> tuple[type["StartFailed"], tuple[str]]:
         return type(self), (self.cause,)
-
-
-def found_in(text: str) -> str | None:
-    """The root cause that a text of Ray's carries (a RayService's status, a log); None where there is none."""
-    lines = [line.partition(CAUSE)[2].strip() for line in text.splitlines() if CAUSE in line]
-    return next((line for line in lines if line), None)
 
 
 def root_cause(error: BaseException, kept: Sequence[Failure], names: Mapping[str, str]) -> str:

@@ -2,7 +2,8 @@ import pickle
 
 import pytest
 
-from llmservice_worker.causes import CAUSE, StartFailed, found_in, root_cause
+from llmservice_worker.cause_line import CAUSE, found_in
+from llmservice_worker.causes import StartFailed, root_cause
 from llmservice_worker.engine_log import Failure
 
 NAMES = {"/models/claim/smol": "pvc://claim/smol"}
@@ -83,6 +84,8 @@ def test_the_line_is_found_again_in_what_ray_makes_of_it() -> None:
     assert found_in(text) == "no weights in pvc://c/m"
     assert found_in("all is well") is None
     assert found_in(f"cut off: {CAUSE}") is None
+    assert found_in(f"error='{CAUSE}no libnuma\\nmore'") == "no libnuma"
+    assert found_in(f"error='{CAUSE}no libnuma'") == "no libnuma"
 
 
 def test_the_line_stands_at_the_beginning_of_a_line() -> None:
