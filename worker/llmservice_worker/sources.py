@@ -3,16 +3,23 @@
 A check is a function `(directory) -> what is wrong, or None`; it reads headers, never the weights themselves.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from llmservice_worker.directory_checks import (
+    directory_is_missing,
+    file_is_missing,
+    json_object,
+    listed,
+    listing,
+    object_is_unreadable,
+)
 from llmservice_worker.tensor_files import CorruptFile, tensors
 
 Check = Callable[[Path], str | None]
 
-_SHOWN: Final = 8
+_CONFIG: Final = "config.json"
 _TOKENIZERS: Final = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "tekken.json")
 
 
@@ -29,44 +36,31 @@ def problem(source: str, named: str, pickles: bool = False) -> str | None:
     return None if found is None else f"model source {named} {found}"
 
 
-def directory_is_missing(directory: Path) -> str | None:
-    """No such directory, or not readable."""
-    if not directory.is_dir():
-        return "is not a directory of the volume" if directory.exists() else "does not exist in the volume"
-    try:
-        next(directory.iterdir(), None)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return None
-
-
 def config_is_missing(directory: Path) -> str | None:
     """Every Hugging Face model has a config.json."""
-    if (directory / "config.json").is_file():
-        return None
-    return f"has no config.json (found: {_listing(directory)})"
+    return file_is_missing(directory, _CONFIG)
 
 
 def config_is_unreadable(directory: Path) -> str | None:
     """config.json must be a JSON object that names its architecture."""
-    config = _json(directory / "config.json")
-    if config is None:
-        return "has a config.json that is not a JSON object"
-    return None if config.get("architectures") else "has a config.json that names no architectures"
+    unreadable = object_is_unreadable(directory, _CONFIG)
+    if unreadable is not None or (json_object(directory / _CONFIG) or {}).get("architectures"):
+        return unreadable
+    return f"names no architectures in its {_CONFIG}"
 
 
 def tokenizer_is_missing(directory: Path) -> str | None:
     """vLLM tokenizes on the server."""
     if any((directory / name).is_file() for name in _TOKENIZERS):
         return None
-    return f"has no tokenizer (found: {_listing(directory)})"
+    return f"has no tokenizer (found: {listing(directory)})"
 
 
 def weights_are_missing(directory: Path) -> str | None:
     """Weights are served from safetensors."""
     if any(directory.glob("*.safetensors")):
         return None
-    return f"has no weights as *.safetensors (found: {_listing(directory)})"
+    return f"has no weights as *.safetensors (found: {listing(directory)})"
 
 
 def shards_are_missing(directory: Path) -> str | None:
@@ -74,11 +68,11 @@ def shards_are_missing(directory: Path) -> str | None:
     index = directory / "model.safetensors.index.json"
     if not index.is_file():
         return None
-    names = (_json(index) or {}).get("weight_map")
+    names = (json_object(index) or {}).get("weight_map")
     if not isinstance(names, dict):
         return "has a model.safetensors.index.json without a weight_map"
     missing = sorted({str(name) for name in names.values() if not (directory / str(name)).is_file()})
-    return f"lacks {len(missing)} file(s) of its index: {_listed(missing)}" if missing else None
+    return f"lacks {len(missing)} file(s) of its index: {listed(missing)}" if missing else None
 
 
 def weights_are_cut_short(directory: Path) -> str | None:
@@ -100,20 +94,3 @@ CHECKS: Final[Sequence[Check]] = (
     shards_are_missing,
     weights_are_cut_short,
 )
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _listing(directory: Path) -> str:
-    return _listed(sorted(entry.name for entry in directory.iterdir())) or "nothing"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from llmservice_worker import directory_checks
+from llmservice_worker.fetch.failure import Reason
 from llmservice_worker.tensor_files import CorruptFile, Tensor, tensors
 
 CONFIG: Final = "adapter_config.json"
@@ -16,7 +18,6 @@ WEIGHTS: Final = "adapter_model.safetensors"
 FILES: Final = (CONFIG, WEIGHTS)
 """What an engine loads; nothing else of an adapter's directory is looked at."""
 
-_SHOWN: Final = 8
 _PREFIX: Final = "base_model.model."
 _LORA_A: Final = ".lora_A.weight"
 _LORA_B: Final = ".lora_B.weight"
@@ -52,29 +53,20 @@ def fault(directory: Path, base: Base, named: str) -> Fault | None:
 
 def directory_is_missing(directory: Path, _: Base) -> Fault | None:
     """No such directory, or not readable."""
-    if not directory.is_dir():
-        return Fault("SourceNotFound", "does not exist, or is no directory")
-    try:
-        next(directory.iterdir(), None)
-    except OSError as error:
-        return Fault("SourceNotFound", f"cannot be read: {error.strerror}")
-    return None
+    wrong = directory_checks.directory_is_missing(directory)
+    return None if wrong is None else Fault(Reason.SOURCE_NOT_FOUND, wrong)
 
 
 def config_is_missing(directory: Path, _: Base) -> Fault | None:
     """Every adapter of PEFT's has an adapter_config.json."""
-    if (directory / CONFIG).is_file():
-        return None
-    return Fault("SourceNotFound", f"has no {CONFIG} (found: {_listing(directory)}): name an adapter's own folder")
+    wrong = directory_checks.file_is_missing(directory, CONFIG)
+    return None if wrong is None else Fault(Reason.SOURCE_NOT_FOUND, f"{wrong}: name an adapter's own folder")
 
 
 def config_is_unreadable(directory: Path, _: Base) -> Fault | None:
     """It must be a JSON object."""
-    try:
-        found = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        found = None
-    return None if isinstance(found, dict) else Fault("Corrupt", f"has an {CONFIG} that is not a JSON object")
+    wrong = directory_checks.object_is_unreadable(directory, CONFIG)
+    return None if wrong is None else Fault(Reason.CORRUPT, wrong)
 
 
 def kind_is_not_supported(directory: Path, _: Base) -> Fault | None:
@@ -95,7 +87,7 @@ def rank_is_out_of_range(directory: Path, base: Base) -> Fault | None:
     """The engine reserves memory for a largest rank when it starts."""
     rank = _config(directory).get("r")
     if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
-        return Fault("Corrupt", f"has rank r {_said(rank)} in its {CONFIG}, which is no positive number")
+        return Fault(Reason.CORRUPT, f"has rank r {_said(rank)} in its {CONFIG}, which is no positive number")
     return _rank_over(rank, base)
 
 
@@ -106,14 +98,13 @@ def target_modules_are_missing(directory: Path, _: Base) -> Fault | None:
         return None
     if isinstance(targets, list) and targets and all(isinstance(each, str) for each in targets):
         return None
-    return Fault("Corrupt", f"names no target_modules in its {CONFIG}")
+    return Fault(Reason.CORRUPT, f"names no target_modules in its {CONFIG}")
 
 
 def weights_are_missing(directory: Path, _: Base) -> Fault | None:
     """Safetensors only: the other formats can run code."""
-    if (directory / WEIGHTS).is_file():
-        return None
-    return Fault("WeightsNotAllowed", f"has no {WEIGHTS} (found: {_listing(directory)}): save it as safetensors")
+    wrong = directory_checks.file_is_missing(directory, WEIGHTS)
+    return None if wrong is None else Fault(Reason.WEIGHTS_NOT_ALLOWED, f"{wrong}: save it as safetensors")
 
 
 def weights_are_corrupt(directory: Path, _: Base) -> Fault | None:
@@ -121,10 +112,10 @@ def weights_are_corrupt(directory: Path, _: Base) -> Fault | None:
     try:
         found = tensors(directory / WEIGHTS)
     except CorruptFile as error:
-        return Fault("Corrupt", f"has a corrupt {WEIGHTS}: {error}")
+        return Fault(Reason.CORRUPT, f"has a corrupt {WEIGHTS}: {error}")
     if any(name.endswith((_LORA_A, _LORA_B)) for name in found):
         return None
-    return Fault("Corrupt", f"has no LoRA weights in its {WEIGHTS}")
+    return Fault(Reason.CORRUPT, f"has no LoRA weights in its {WEIGHTS}")
 
 
 def weights_are_of_another_model(directory: Path, base: Base) -> Fault | None:
@@ -190,9 +181,3 @@ def _config(directory: Path) -> dict[str, Any]:
 
 def _said(value: Any) -> str:
     return repr(value)[:64]
-
-
-def _listing(directory: Path) -> str:
-    names = sorted(entry.name for entry in directory.iterdir())
-    more = len(names) - _SHOWN
-    return (", ".join(names[:_SHOWN]) or "nothing") + (f" and {more} more" if more > 0 else "")

@@ -4,7 +4,6 @@ A copy, because an engine may read an adapter again at any step: files that chan
 for everybody. What was checked is what is loaded.
 """
 
-import errno
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,12 +11,12 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from llmservice_worker.adapters.checks import FILES, Base, Fault, fault
+from llmservice_worker.fetch.failure import Reason, is_full
 
 MODELS_ROOT: Final = "/models"
 """Where volumes are mounted, each by its claim's name."""
 
 _VOLUME: Final = "pvc://"
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 Fetch = Callable[[str, Path], None]
 """Brings what a URI names into an empty directory, verified, or raises Fault. Blocks."""
@@ -90,7 +89,7 @@ class AdapterFiles:
             return None
         parts = source.removeprefix(_VOLUME).split("/")
         if ".." in parts:
-            raise Fault("SourceNotFound", f"adapter source {source} contains '..': name the directory itself")
+            raise Fault(Reason.SOURCE_NOT_FOUND, f"adapter source {source} contains '..': name the directory itself")
         return self._volumes.joinpath(*parts)
 
     def _check(self, directory: Path, source: str) -> None:
@@ -100,6 +99,8 @@ class AdapterFiles:
 
 
 def _of_disk(error: OSError, source: str) -> Fault:
-    if error.errno in _FULL:
-        return Fault("DiskFull", f"adapter source {source}: no room for it in the pod's /cache: use fewer adapters")
-    return Fault("SourceUnreachable", f"adapter source {source} cannot be read: {error.strerror}")
+    if is_full(error):
+        return Fault(
+            Reason.DISK_FULL, f"adapter source {source}: no room for it in the pod's /cache: use fewer adapters"
+        )
+    return Fault(Reason.SOURCE_UNREACHABLE, f"adapter source {source} cannot be read: {error.strerror}")

@@ -37,9 +37,14 @@ class NotResumable(Exception):
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def is_full(error: OSError) -> bool:
+    """Whether the system says of a write that there is no room for it."""
+    return error.errno in _FULL
+
+
 def of_disk(error: OSError, where: str) -> FetchFailed:
     """DiskFull where the system says so of a write, else a volume that cannot be used."""
-    if error.errno not in _FULL:
+    if not is_full(error):
         return FetchFailed(
             Reason.VOLUME_UNUSABLE,
             f"the volume at {where} cannot be used: {error.strerror}; user and group 65532 must be able to write to it",

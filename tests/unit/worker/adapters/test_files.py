@@ -55,6 +55,10 @@ def full(_: str, __: Path) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def too_large(_: str, __: Path) -> None:
+    raise OSError(errno.EFBIG, "File too large")
+
+
 def broken(_: str, __: Path) -> None:
     raise OSError(errno.EIO, "Input/output error")
 
@@ -64,6 +68,7 @@ def broken(_: str, __: Path) -> None:
     [
         (refuses, "hf://org/a", "SourceUnreachable", "nobody answers"),
         (full, "hf://org/a", "DiskFull", "no room for it in the pod's /cache"),
+        (too_large, "hf://org/a", "DiskFull", "no room for it in the pod's /cache"),
         (broken, "hf://org/a", "SourceUnreachable", "cannot be read: Input/output error"),
         (refuses, "pvc://claim/none", "SourceNotFound", "does not exist"),
         (refuses, "pvc://claim/../../etc", "SourceNotFound", "contains '..'"),
