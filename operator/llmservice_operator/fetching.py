@@ -7,21 +7,12 @@ from typing import Any, Final
 
 from llmservice_api.names import FETCH_CONTAINER, FETCH_PORT
 from llmservice_api.reasons import Reason
+from llmservice_worker.fetch import failure as failures
 
 Json = dict[str, Any]
 
-FAILURES: Final = frozenset(
-    {
-        Reason.CREDENTIALS_REFUSED,
-        Reason.SOURCE_NOT_FOUND,
-        Reason.SOURCE_UNREACHABLE,
-        Reason.DISK_FULL,
-        Reason.CORRUPT,
-        Reason.WEIGHTS_NOT_ALLOWED,
-        Reason.VOLUME_UNUSABLE,
-    }
-)
-"""Why a model cannot be fetched: reasons of ModelReady."""
+FAILURES: Final = frozenset(Reason(reason.value) for reason in failures.Reason)
+"""Why a model cannot be fetched, as the worker's code says it: reasons of ModelReady."""
 _NUMBERS: Final = ("percent", "bytes", "totalBytes", "etaSeconds")
 _PHASE_MAX: Final = 32
 _FAILED: Final = "Failed"

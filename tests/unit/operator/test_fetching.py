@@ -113,8 +113,11 @@ def test_a_failure_goes_when_the_model_comes() -> None:
     assert world.condition("Stalled") == ("", "", "")
 
 
-def test_reasons_are_the_same_on_both_sides() -> None:
-    assert {str(reason) for reason in FAILURES} == {str(reason) for reason in failure.Reason}
+@pytest.mark.parametrize("reason", failure.Reason)
+def test_each_failure_of_the_worker_is_one_of_the_api(reason: failure.Reason) -> None:
+    assert Reason(reason.value) in FAILURES
+    said = {"phase": "Failed", "reason": reason.value, "message": "x"}
+    assert told([said]) == said
 
 
 def test_what_was_fetched_is_kept_when_no_pod_is_left_to_say_it() -> None:
