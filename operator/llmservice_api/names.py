@@ -37,7 +37,6 @@ ADDRESS_HEADER: Final = "x-llmservice-address"
 
 SERVE_APPLICATION: Final = "llm"
 WORKER_GROUP: Final = "workers"
-MODELS_ROOT: Final = "/models"
 CACHE_ROOT: Final = "/cache"
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 INT32_MAX: Final = 2**31 - 1
+MODELS_ROOT: Final = "/models"
+"""Where volumes are mounted, each by its claim's name."""
 
 Count = Annotated[int, Field(ge=1, le=INT32_MAX, strict=True)]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 7, allow_inf_nan=False)]

@@ -1,16 +1,15 @@
 """What a worker pod needs to load adapters: volumes of their claims, and what other sources ask for."""
 
-from typing import Any, Final
+from typing import Any
 
 from llmservice_api.llmservice import LLMServiceSpec
-from llmservice_api.names import MODELS_ROOT, content_hash
+from llmservice_api.names import content_hash
 from llmservice_operator.resources.fetch import credentials
 from llmservice_operator.resources.worker_args import claim_of, is_fetched
-from llmservice_worker.args import ADAPTER_ENDPOINTS
+from llmservice_worker.args import ADAPTER_ENDPOINTS, MODELS_ROOT
+from llmservice_worker.fetch.source import protocol
 
 Json = dict[str, Any]
-
-_GROUPS: Final = {"gs": "s3"}
 
 
 def adapter_sources(spec: LLMServiceSpec) -> list[str]:
@@ -43,18 +42,13 @@ def with_adapters(template: Json, spec: LLMServiceSpec) -> Json:
 
 def _environment(spec: LLMServiceSpec) -> list[Json]:
     """The model's credentials and endpoint, as far as adapters that are fetched are asked for them."""
-    fetched = {_group(source): source for source in adapter_sources(spec) if is_fetched(source)}
+    fetched = {protocol(source): source for source in adapter_sources(spec) if is_fetched(source)}
     found = [
         variable
         for source in fetched.values()
         for variable in credentials(spec.model.model_copy(update={"source": source}))
     ]
-    of_model = _group(spec.model.source) if is_fetched(spec.model.source) else next(iter(fetched), None)
+    of_model = protocol(spec.model.source) if is_fetched(spec.model.source) else next(iter(fetched), None)
     if spec.model.endpoint and of_model in fetched:
         found.append({"name": ADAPTER_ENDPOINTS[of_model], "value": spec.model.endpoint})
     return found
-
-
-def _group(source: str) -> str:
-    scheme = source.split("://", 1)[0]
-    return _GROUPS.get(scheme, scheme)

@@ -6,13 +6,13 @@ from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import ModelSpec
 from llmservice_api.names import FETCH_CONTAINER, FETCH_PORT
 from llmservice_operator.resources.worker_args import is_fetched, source_of
-from llmservice_worker.fetch.source import AWS, ENVIRONMENT, MODELS, SECRETS, TOKEN, FetchArgs
+from llmservice_worker.fetch.source import AWS, ENVIRONMENT, MODELS, SECRETS, TOKEN, FetchArgs, protocol
 
 Json = dict[str, Any]
 
 _RESOURCES: Final[Json] = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
 _KEYS: Final = {"hf": {"HF_TOKEN": TOKEN}, "s3": {name: name for name in AWS}}
-"""Scheme → variable → key of the Secret; gs:// is asked by its S3 protocol."""
+"""Protocol → variable → key of the Secret."""
 _CACHE: Final = "models-cache"
 _SECRET: Final = "source-credentials"
 
@@ -45,8 +45,7 @@ def credentials(model: ModelSpec) -> list[Json]:
 
 
 def _keys(model: ModelSpec) -> dict[str, str]:
-    scheme = model.source.split("://", 1)[0]
-    return _KEYS.get("s3" if scheme == "gs" else scheme, {})
+    return _KEYS.get(protocol(model.source), {})
 
 
 def _secret_volume(model: ModelSpec) -> list[Json]:

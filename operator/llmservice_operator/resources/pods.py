@@ -6,9 +6,10 @@ from typing import Any, Final
 from llmservice_api.base import amount
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import ModelSpec
-from llmservice_api.names import CACHE_ROOT, DASHBOARD_PORT, MODELS_ROOT, REPLICA_PORT, SERVE_PORT
+from llmservice_api.names import CACHE_ROOT, DASHBOARD_PORT, REPLICA_PORT, SERVE_PORT
 from llmservice_operator.resources.fetch import with_fetched_model
 from llmservice_operator.resources.worker_args import claim_of
+from llmservice_worker.args import MODELS_ROOT
 
 Json = dict[str, Any]
 

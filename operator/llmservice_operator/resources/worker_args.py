@@ -6,8 +6,17 @@ from typing import Final, get_args
 from llmservice_api.base import amount, seconds
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec, ModelSpec
-from llmservice_api.names import MODELS_ROOT
-from llmservice_worker.args import Adapter, Engine, EngineExtra, LiveArgs, Scaling, Task, UserConfig, WorkerArgs
+from llmservice_worker.args import (
+    MODELS_ROOT,
+    Adapter,
+    Engine,
+    EngineExtra,
+    LiveArgs,
+    Scaling,
+    Task,
+    UserConfig,
+    WorkerArgs,
+)
 from llmservice_worker.fetch.source import Source
 
 _GIB: Final = 2**30

@@ -5,17 +5,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from llmservice_worker.adapters.checks import FILES, Fault
 from llmservice_worker.args import ADAPTER_ENDPOINTS
 from llmservice_worker.fetch.failure import FetchFailed
 from llmservice_worker.fetch.fetching import CREDENTIALS, Fetcher
 from llmservice_worker.fetch.progress import Meter
-from llmservice_worker.fetch.source import Source
-
-_GROUPS: Final = {"gs": "s3"}
-"""Schemes that are asked by another's protocol."""
+from llmservice_worker.fetch.source import Source, protocol
 
 
 class AdapterFetch:
@@ -28,8 +24,7 @@ class AdapterFetch:
     def __call__(self, uri: str, directory: Path) -> None:
         """Bring the adapter's files; raises Fault. Blocks."""
         with tempfile.TemporaryDirectory(dir=directory.parent) as draft:
-            scheme = uri.split("://", 1)[0]
-            source = Source(uri=uri, endpoint=self._endpoints.get(_GROUPS.get(scheme, scheme)))
+            source = Source(uri=uri, endpoint=self._endpoints.get(protocol(uri)))
             fetcher = Fetcher(Path(draft), self._credentials, Meter(time.monotonic), check=lambda _: None)
             try:
                 fetcher.fetch(source)

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from llmservice_worker.adapters.checks import FILES, Base, Fault, fault
+from llmservice_worker.args import MODELS_ROOT
 from llmservice_worker.fetch.failure import Reason, is_full
-
-MODELS_ROOT: Final = "/models"
-"""Where volumes are mounted, each by its claim's name."""
 
 _VOLUME: Final = "pvc://"
 

@@ -21,7 +21,7 @@ from llmservice_worker.fetch.plan import RemoteFile, wanted
 from llmservice_worker.fetch.progress import Meter
 from llmservice_worker.fetch.remote import TIMEOUT, Remote
 from llmservice_worker.fetch.s3 import Bucket
-from llmservice_worker.fetch.source import AWS, Source
+from llmservice_worker.fetch.source import AWS, Source, protocol
 from llmservice_worker.fetch.store import Fetched, Place
 
 CREDENTIALS: Final = ("HF_TOKEN", *AWS)
@@ -93,7 +93,7 @@ class Fetcher:
 
 @contextmanager
 def _remote(source: Source, credentials: Mapping[str, str]) -> Iterator[Remote]:
-    if source.scheme in ("s3", "gs"):
+    if protocol(source.uri) == "s3":
         yield Bucket(source, credentials)
         return
     with httpx.Client(timeout=TIMEOUT, trust_env=True) as client:

@@ -19,6 +19,13 @@ AWS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 """Keys of the Secret: of hf://, and of s3:// and gs://."""
 
 _KEY_LENGTH: Final = 32
+_PROTOCOLS: Final = {"gs": "s3"}
+
+
+def protocol(uri: str) -> str:
+    """The scheme by whose protocol, and with whose credentials, a URI is asked: gs:// is asked as s3:// is."""
+    scheme = uri.split("://", 1)[0]
+    return _PROTOCOLS.get(scheme, scheme)
 
 
 class Source(Part):

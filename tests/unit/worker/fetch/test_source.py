@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from llmservice_worker.fetch.source import FetchArgs, Source
+from llmservice_worker.fetch.source import FetchArgs, Source, protocol
 
 BASE: dict[str, Any] = {"uri": "hf://org/name"}
 
@@ -38,3 +38,10 @@ def test_a_default_that_is_said_changes_nothing() -> None:
 def test_what_no_source_has_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         FetchArgs.model_validate({"source": BASE | bad})
+
+
+@pytest.mark.parametrize(
+    ("uri", "asked"), [("gs://bucket/m", "s3"), ("s3://bucket/m", "s3"), ("hf://o/m", "hf"), ("pvc://claim/m", "pvc")]
+)
+def test_a_source_is_asked_by_one_of_few_protocols(uri: str, asked: str) -> None:
+    assert protocol(uri) == asked
