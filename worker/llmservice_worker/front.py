@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from llmservice_worker.args import Task
 from llmservice_worker.asgi import App
 from llmservice_worker.bounds import Clock, DistinctGrammars, IdempotencyKeys
+from llmservice_worker.errors import LOST, Refused, unknown_model
 from llmservice_worker.ingress import Ingress
 from llmservice_worker.media import Media
 from llmservice_worker.requests.fields import Limits
 from llmservice_worker.shaping import ErrorShaping
-from llmservice_worker.validation import Validation, unknown_model
+from llmservice_worker.validation import Validation
 
 Mounts = Callable[[App], Mapping[str, App]]
 """Apps by the prefix of their paths, made from the app that has all other routes."""
@@ -53,8 +54,14 @@ def front(
     clock: Clock = time.monotonic,
 ) -> App:
     """The replica's HTTP app; while `unavailable()` every 5xx says that the engine is lost."""
+
+    async def found(model: str) -> None:
+        if unavailable():  # an adapter would be loaded into an engine that is not there
+            raise Refused(LOST, "The engine is lost.", "model")
+        await served.found(model)
+
     media, grammars, keys = Media(served.media_hosts), DistinctGrammars(clock), IdempotencyKeys(clock)
-    validation = Validation(engine, served.found, served.limits, media, grammars, keys)
+    validation = Validation(engine, found, served.limits, media, grammars, keys)
 
     def ingress(mounted: Mapping[str, App]) -> Ingress:
         context = served.limits.context

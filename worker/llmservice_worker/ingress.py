@@ -10,9 +10,8 @@ from typing import Any, Protocol
 from llmservice_worker.args import Task
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
 from llmservice_worker.body import ClientGone
-from llmservice_worker.errors import Refused
+from llmservice_worker.errors import Refused, unknown_model
 from llmservice_worker.routes import MODELS, Route, route
-from llmservice_worker.validation import unknown_model
 
 
 class PassOn(Protocol):

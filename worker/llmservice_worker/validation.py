@@ -9,10 +9,8 @@ from typing import Any, Final
 from llmservice_worker import body as bodies
 from llmservice_worker import multipart
 from llmservice_worker.access import KEY_ID, note_model
-from llmservice_worker.adapters.dynamic import Unavailable
 from llmservice_worker.asgi import App, Receive, Scope, Send, header
 from llmservice_worker.bounds import DistinctGrammars, IdempotencyKeys
-from llmservice_worker.errors import Refused
 from llmservice_worker.media import Media
 from llmservice_worker.requests.fields import Limits, Request
 from llmservice_worker.requests.judge import judged
@@ -26,7 +24,7 @@ _CONVERSATIONS: Final = ("messages", "input", "system")
 class Validation:
     """Passes valid requests on to `app`; raises Refused for others, ClientGone where the client leaves.
 
-    `ensure` returns once a model of that name answers, and raises Refused or Unavailable where none does.
+    `ensure` returns once a model of that name answers, and raises Refused where none does.
     """
 
     def __init__(
@@ -78,10 +76,7 @@ class Validation:
         return raw, header(scope["headers"], b"content-type")
 
     async def _find(self, model: str, scope: Scope) -> None:
-        try:
-            await self._ensure(model)
-        except Unavailable as error:
-            raise Refused(error.status, error.message, "model", error.code) from None
+        await self._ensure(model)
         note_model(scope, model)
 
     def _admit(self, key: str, scope: Scope, raw: bytes, request: Request) -> None:
@@ -90,11 +85,6 @@ class Validation:
             self._idempotency.admit(key, named, scope["path"], raw)
         for grammar in request.grammars():
             self._grammars.admit(key, bodies.digest(bodies.dumped({"": grammar})))
-
-
-def unknown_model(name: str) -> Refused:
-    """The refusal of a model that is not served."""
-    return Refused(404, f"The model '{name[:128]}' does not exist.", "model", "model_not_found")
 
 
 def normalised(route: Route, body: dict[str, Any], key: str) -> dict[str, Any]:

@@ -55,3 +55,15 @@ async def test_without_adapters_only_the_models_names_are_found() -> None:
     with pytest.raises(Refused) as refused:
         await served().found("legal")
     assert refused.value.status == 404
+
+
+async def test_no_adapter_is_asked_of_an_engine_that_is_away() -> None:
+    asked: list[str] = []
+
+    async def ensure(name: str) -> None:
+        asked.append(name)
+
+    headers = [(b"content-type", b"application/json")]
+    body = json.dumps({**CHAT, "model": "m:legal"}).encode()
+    app = front(replies(200, b"{}"), served(ensure=ensure), unavailable=lambda: True)
+    assert ((await ask(app, body=body, headers=headers)).status, asked) == (502, [])

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from llmservice_worker.adapters.dynamic import Unavailable
 from llmservice_worker.args import Task
 from llmservice_worker.asgi import Receive, Scope, Send, reply_json
+from llmservice_worker.errors import Refused
 from llmservice_worker.front import Served, front
 from llmservice_worker.requests.fields import Limits
 from tests.unit.worker.asgi_apps import Answer, ask
@@ -108,7 +108,7 @@ async def test_an_unknown_model_is_not_found(path: str, name: str) -> None:
 async def test_an_adapter_is_asked_for_by_its_name() -> None:
     async def ensure(name: str) -> None:
         if name != "org/model:new":
-            raise Unavailable(503, "being loaded")
+            raise Refused(503, "being loaded")
 
     model = served(adapter_names=lambda: {"legal": "org/model"}, ensure=ensure)
     engine = Engine()

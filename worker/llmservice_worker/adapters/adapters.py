@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from llmservice_worker.adapters.checks import Fault
-from llmservice_worker.adapters.dynamic import DynamicAdapters, Unavailable, not_found
+from llmservice_worker.adapters.dynamic import DynamicAdapters
 from llmservice_worker.adapters.files import Files
 from llmservice_worker.adapters.shelf import Loaded, Lora, Shelf
 from llmservice_worker.args import Adapter, UserConfig
+from llmservice_worker.errors import Refused, unknown_model
 
 _log = logging.getLogger(__name__)
 
@@ -112,16 +113,16 @@ class Adapters:
             await event.wait()
 
     async def ensure(self, model: str) -> None:
-        """Returns when `model` can be asked for, raises Unavailable where it cannot; loads a dynamic adapter."""
+        """Returns when `model` can be asked for, raises Refused where it cannot; loads a dynamic adapter."""
         if model in self._bases or model in self._loaded:
             return
         standing = self._standings.get(model)
         if standing is None:
             await self._dynamic.ensure(model)
         elif standing.state == "Failed":
-            raise not_found(model)
+            raise unknown_model(model)
         else:
-            raise Unavailable(503, "The adapter is being loaded: retry later.")
+            raise Refused(503, "The adapter is being loaded: retry later.", "model")
 
     def _begin(self, adapter: Adapter) -> None:
         self._standings[adapter.name] = Standing(adapter, "Loading")
@@ -151,8 +152,7 @@ class Adapters:
 
     async def _try(self, adapter: Adapter) -> Fault | None:
         try:
-            directory = await self._shelf.bring(adapter.source)
-            loaded = await self._shelf.load(adapter.name, adapter.source, directory)
+            loaded = await self._shelf.load(adapter.name, adapter.source)
         except Fault as fault:
             return fault
         before = self._loaded.get(adapter.name)

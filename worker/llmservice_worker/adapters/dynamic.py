@@ -7,11 +7,13 @@ import asyncio
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from llmservice_worker.adapters.checks import Fault
-from llmservice_worker.adapters.shelf import Loaded, Shelf
+from llmservice_worker.adapters.shelf import ENGINE_AWAY, Loaded, Shelf
+from llmservice_worker.errors import LOST, Refused, unknown_model
 
 _log = logging.getLogger(__name__)
 
@@ -23,28 +25,16 @@ _MOST_REMEMBERED: Final = 1024
 _LATER: Final = ("SourceUnreachable", "DiskFull", "CredentialsRefused")
 
 
-class Unavailable(Exception):
-    """A request cannot go on: HTTP status, and what the client is told."""
-
-    def __init__(self, status: int, message: str, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.code = code
-
-
-def not_found(model: str) -> Unavailable:
-    """OpenAI's answer for a model that is not there."""
-    return Unavailable(404, f"The model '{model[:128]}' does not exist.", "model_not_found")
-
-
-def refusal(model: str, fault: Fault) -> Unavailable:
-    """What a client is told of a fault: not there, not to be had now, or not fit to be served."""
+def refusal(model: str, fault: Fault) -> Refused:
+    """What a client is told of a fault: not there, not to be had here or now, or not fit to be served."""
     if fault.reason == "SourceNotFound":
-        return not_found(model)
+        return unknown_model(model)
+    if fault.reason == ENGINE_AWAY:
+        return Refused(LOST, "The engine is lost.", "model")
     if fault.reason in _LATER:
-        return Unavailable(503, "The adapter cannot be loaded now: retry later.")
-    return Unavailable(400, f"The adapter '{model[:128]}' cannot be served: {fault.reason}.", "adapter_unusable")
+        return Refused(503, "The adapter cannot be loaded now: retry later.", "model")
+    message = f"The adapter '{model[:128]}' cannot be served: {fault.reason}."
+    return Refused(400, message, "model", "adapter_unusable")
 
 
 def adapter_name(model: str, bases: Sequence[str]) -> str | None:
@@ -76,65 +66,88 @@ class DynamicAdapters:
         if source == self._source:
             return
         self._source = source
-        self._faults.clear()
         self.withdraw_all()
 
     def withdraw_all(self) -> None:
-        """Each is loaded again when it is asked for."""
+        """Each is loaded again when it is asked for; nothing is known of any."""
+        self._faults.clear()
+        for name in list(self._coming):
+            self._stop(name)
         for name in list(self._loaded):
             self._shelf.withdraw(name, self._loaded.pop(name))
 
     def give_up(self, name: str) -> None:
         """The name is the spec's now, whose adapter took its place in the engine."""
+        self._stop(name)
         loaded = self._loaded.pop(name, None)
         if loaded is not None:
             self._shelf.replaced(loaded)
 
     async def ensure(self, model: str) -> None:
-        """Returns once `model` answers; raises Unavailable. Requests that come together load it once."""
+        """Returns once `model` answers; raises Refused. Requests that come together load it once."""
         if model in self._loaded:
             self._loaded.move_to_end(model)
             return
         name = adapter_name(model, self._bases)
         if name is None or self._source is None:
-            raise not_found(model)
+            raise unknown_model(model)
         self._recall(model)
-        coming = self._coming.get(model)
-        if coming is None:
-            coming = self._coming[model] = asyncio.create_task(self._load(model, self._source, name))
-            coming.add_done_callback(lambda _: self._coming.pop(model, None))
-        await asyncio.shield(coming)  # a client that leaves does not end it for the others
+        coming = self._coming.get(model) or self._begin(model, f"{self._source}/{name}")
+        await asyncio.wait([coming])  # a client that leaves does not end it for the others
+        if coming.cancelled():
+            raise Refused(LOST, "The adapter's name or folder is another's now.", "model")
+        coming.result()
+
+    def _begin(self, model: str, source: str) -> asyncio.Task[None]:
+        coming = self._coming[model] = asyncio.create_task(self._load(model, source))
+        coming.add_done_callback(lambda _: self._came(model, coming))
+        return coming
+
+    def _came(self, model: str, coming: asyncio.Task[None]) -> None:
+        if self._coming.get(model) is coming:  # else it was stopped, and another may be on its way
+            del self._coming[model]
+
+    def _stop(self, model: str) -> None:
+        """One that is on its way never takes its name in the engine: whoever waits asks again."""
+        coming = self._coming.pop(model, None)
+        if coming is not None:
+            coming.cancel()
 
     def _recall(self, model: str) -> None:
         until, fault = self._faults.get(model, (0.0, None))
         if fault is not None and self._clock() < until:
             raise refusal(model, fault)
 
-    async def _load(self, model: str, folder: str, name: str) -> None:
-        source = f"{folder}/{name}"
+    async def _load(self, model: str, source: str) -> None:
+        self._evictable()
         try:
-            directory = await self._shelf.bring(source)
-            async with self._turn:
-                self._make_room()
-                loaded = await self._shelf.load(model, source, directory)
+            self._loaded[model] = await self._shelf.load(model, source, self._place())
         except Fault as fault:
             self._remember(model, fault)
             raise refusal(model, fault) from None
-        self._loaded[model] = loaded
-        if folder != self._source:  # changed meanwhile
-            self._shelf.withdraw(model, self._loaded.pop(model))
-            raise not_found(model)
         await self._shelf.sweep()
 
-    def _make_room(self) -> None:
-        while len(self._loaded) >= self._capacity:
-            idle = next((name for name, each in self._loaded.items() if not self._shelf.is_used(each)), None)
-            if idle is None:
-                raise Unavailable(503, "All places for adapters are in use: retry later.")
-            self._shelf.withdraw(idle, self._loaded.pop(idle))
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """A place for one more, until it is taken; raises Refused where each is in use."""
+        async with self._turn:
+            while (name := self._evictable()) is not None:
+                self._shelf.withdraw(name, self._loaded.pop(name))
+            yield
+
+    def _evictable(self) -> str | None:
+        """What must go so that one more has a place; None where there is one. Raises Refused where each is in use."""
+        if len(self._loaded) < self._capacity:
+            return None
+        for name, each in self._loaded.items():
+            if not self._shelf.is_used(each):
+                return name
+        raise Refused(503, "All places for adapters are in use: retry later.", "model")
 
     def _remember(self, model: str, fault: Fault) -> None:
         _log.warning("adapter %s: %s: %s", model, fault.reason, fault.message)
+        if fault.reason == ENGINE_AWAY:
+            return
         self._faults[model] = (self._clock() + REMEMBERED_S, fault)
         self._faults.move_to_end(model)
         while len(self._faults) > _MOST_REMEMBERED:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from llmservice_worker.adapters.checks import Fault
+from llmservice_worker.adapters.shelf import ENGINE_AWAY
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ class EngineLora:
             _log.exception("the engine does not load adapter %s", name)
             with contextlib.suppress(Exception):  # what it may have taken of it; a dead engine says so elsewhere
                 await self._client().remove_lora(number)
-            raise Fault("EngineRefused", f"the engine does not load it: {_said(error, directory)}") from None
+            reason = ENGINE_AWAY if self._client().errored else "EngineRefused"
+            raise Fault(reason, f"the engine does not load it: {_said(error, directory)}") from None
         self._models().lora_requests[name] = request
         return handle
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -14,6 +15,8 @@ _log = logging.getLogger(__name__)
 
 UNUSED_S: Final = 600.0
 """How long a withdrawn adapter's files stay: a request that was let in before may still be on its way to the engine."""
+ENGINE_AWAY: Final = "EngineAway"
+"""The reason of a fault that is not the adapter's: there is no engine to load it at this moment."""
 
 
 class Lora(Protocol):
@@ -50,8 +53,20 @@ class Shelf:
         self._clock = clock
         self._withdrawn: list[tuple[float, Loaded]] = []
 
-    async def bring(self, source: str) -> Path:
-        """A directory with the adapter, checked; for `load` or `drop`. Raises Fault."""
+    async def load(self, name: str, source: str, place: AbstractAsyncContextManager[None] | None = None) -> Loaded:
+        """The adapter of `source`, answering under `name`; raises Fault, and leaves nothing behind where it fails.
+
+        `place` is entered when its files are here, and left when the engine has it or does not take it.
+        """
+        directory = await self._bring(source)
+        try:
+            async with place or nullcontext():
+                return Loaded(source, directory, await self._lora.load(name, directory))
+        except BaseException:
+            self._files.drop(directory)
+            raise
+
+    async def _bring(self, source: str) -> Path:
         bringing = asyncio.ensure_future(asyncio.to_thread(self._files.bring, source))
         try:
             return await asyncio.shield(bringing)
@@ -64,18 +79,6 @@ class Shelf:
             _log.exception("adapter source %s", source)
             message = f"adapter source {source} could not be read: the worker's log has the details"
             raise Fault("SourceUnreachable", message) from None
-
-    async def load(self, name: str, source: str, directory: Path) -> Loaded:
-        """The adapter in `directory`, answering under `name`; raises Fault, and then the directory is gone."""
-        try:
-            return Loaded(source, directory, await self._lora.load(name, directory))
-        except BaseException:
-            self.drop(directory)
-            raise
-
-    def drop(self, directory: Path) -> None:
-        """A directory of `bring` that is not wanted."""
-        self._files.drop(directory)
 
     def withdraw(self, name: str, loaded: Loaded) -> None:
         """No further request gets it; its files go later."""
@@ -91,14 +94,23 @@ class Shelf:
         return self._lora.is_used(loaded.handle)
 
     async def sweep(self) -> None:
-        """Drop what was withdrawn long enough ago and no request has any more."""
-        now = self._clock()
-        gone = [each for since, each in self._withdrawn if now - since >= UNUSED_S and not self.is_used(each)]
-        self._withdrawn = [(since, each) for since, each in self._withdrawn if each not in gone]
-        for loaded in gone:
+        """Drop what was withdrawn long enough ago and no request has any more; an engine that fails at it is logged."""
+        while (gone := next(filter(self._is_over, self._withdrawn), None)) is not None:
+            self._withdrawn.remove(gone)
+            await self._forget(gone[1])
+
+    def _is_over(self, withdrawn: tuple[float, Loaded]) -> bool:
+        since, loaded = withdrawn
+        return self._clock() - since >= UNUSED_S and not self.is_used(loaded)
+
+    async def _forget(self, loaded: Loaded) -> None:
+        try:
             await self._lora.forget(loaded.handle)
-            self.drop(loaded.directory)
+        except Exception:  # noqa: BLE001 - an engine that is away has forgotten it, and says so elsewhere
+            _log.exception("the engine does not forget adapter %s", loaded.handle)
+        finally:
+            self._files.drop(loaded.directory)
 
     def _drop_unwanted(self, bringing: "asyncio.Future[Path]") -> None:
         if not bringing.cancelled() and bringing.exception() is None:
-            self.drop(bringing.result())
+            self._files.drop(bringing.result())

@@ -4,10 +4,9 @@ import pytest
 
 from llmservice_worker.adapters.adapters import Steps, steps
 from llmservice_worker.adapters.checks import Fault
-from llmservice_worker.adapters.dynamic import Unavailable
 from llmservice_worker.adapters.shelf import UNUSED_S
 from llmservice_worker.args import Adapter, UserConfig
-from tests.unit.worker.adapters.world import World
+from tests.unit.worker.adapters.world import FOLDER, World
 
 A, B, A2 = Adapter(name="a", source="x"), Adapter(name="b", source="y"), Adapter(name="a", source="z")
 
@@ -40,9 +39,7 @@ async def test_what_the_spec_names_is_loaded_once_and_goes_with_it() -> None:
     assert world.adapters.names() == {"a": "m", "b": "m"}
     await world.spec(b="y")
     assert (set(world.engine.names), world.states()) == ({"b"}, {"b": "Loaded"})
-    with pytest.raises(Unavailable) as gone:
-        await world.adapters.ensure("a")
-    assert (gone.value.status, gone.value.code) == (404, "model_not_found")
+    assert await world.refused("a") == (404, "model_not_found")
 
 
 async def test_a_broken_adapter_breaks_only_itself_and_is_tried_again() -> None:
@@ -59,9 +56,7 @@ async def test_a_broken_adapter_breaks_only_itself_and_is_tried_again() -> None:
     assert world.adapters.state()[0]["message"] == "x is corrupt"
     assert set(world.engine.names) == {"good"}
     assert len(world.sources.here) == 1
-    with pytest.raises(Unavailable) as refused:
-        await world.adapters.ensure("broken")
-    assert refused.value.status == 404
+    assert await world.refused("broken") == (404, "model_not_found")
     world.sources.faults.clear()
     world.engine.faults.clear()
     for _ in range(3):
@@ -79,9 +74,7 @@ async def test_while_one_is_loading_the_others_answer() -> None:
     await world.adapters.take_over(UserConfig(adapters=(A, B)))
     assert world.states() == {"a": "Loaded", "b": "Loading"}
     await world.adapters.ensure("a")
-    with pytest.raises(Unavailable) as loading:
-        await world.adapters.ensure("b")
-    assert loading.value.status == 503
+    assert await world.refused("b") == (503, "overloaded")
     world.sources.gate.set()
     await world.adapters.tried()
     await world.adapters.ensure("b")
@@ -135,6 +128,20 @@ async def test_files_stay_while_a_request_may_still_read_them() -> None:
     world.engine.used.clear()
     await world.spec()
     assert (world.engine.held, world.sources.here) == (set(), set())
+
+
+async def test_an_engine_that_forgets_nothing_keeps_no_files_and_fails_no_change() -> None:
+    world = World()
+    await world.spec(a="x", b="y", dynamic=FOLDER)
+    await world.spec(dynamic=FOLDER)
+    world.clock.now += UNUSED_S
+    world.engine.is_dead = True
+    await world.adapters.ensure("m:a")
+    assert (set(world.engine.names), len(world.sources.here)) == ({"m:a"}, 1)
+    await world.spec()
+    world.clock.now += UNUSED_S
+    await world.spec(b="y")
+    assert (world.states(), len(world.sources.here)) == ({"b": "Loaded"}, 1)
 
 
 async def test_a_new_engine_gets_all_that_the_spec_names() -> None:

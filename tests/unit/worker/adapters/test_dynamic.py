@@ -1,9 +1,12 @@
 import asyncio
+import threading
 
 import pytest
 
 from llmservice_worker.adapters.checks import Fault
-from llmservice_worker.adapters.dynamic import REMEMBERED_S, Unavailable, adapter_name
+from llmservice_worker.adapters.dynamic import REMEMBERED_S, adapter_name
+from llmservice_worker.adapters.shelf import ENGINE_AWAY
+from llmservice_worker.errors import Refused
 from tests.unit.worker.adapters.world import FOLDER, World
 
 
@@ -27,12 +30,6 @@ def test_a_name_is_one_plain_segment(model: str, name: str | None) -> None:
     assert adapter_name(model, ("m", "gpt", "org/m:1")) == name
 
 
-async def refused(world: World, model: str) -> tuple[int, str | None]:
-    with pytest.raises(Unavailable) as raised:
-        await world.adapters.ensure(model)
-    return raised.value.status, raised.value.code
-
-
 async def test_the_model_itself_needs_nothing() -> None:
     world = World()
     await world.adapters.ensure("m")
@@ -41,7 +38,7 @@ async def test_the_model_itself_needs_nothing() -> None:
 
 
 async def test_without_a_folder_there_are_none() -> None:
-    assert await refused(World(), "m:a") == (404, "model_not_found")
+    assert await World().refused("m:a") == (404, "model_not_found")
 
 
 async def test_requests_that_come_together_load_it_once() -> None:
@@ -70,7 +67,7 @@ async def test_a_client_that_leaves_does_not_end_it_for_the_others() -> None:
 async def test_what_is_no_adapters_name_is_not_looked_for(model: str) -> None:
     world = World()
     await world.spec(FOLDER)
-    assert await refused(world, model) == (404, "model_not_found")
+    assert await world.refused(model) == (404, "model_not_found")
     assert world.sources.brought == []
 
 
@@ -78,9 +75,9 @@ async def test_what_is_no_adapters_name_is_not_looked_for(model: str) -> None:
     ("reason", "answer"),
     [
         ("SourceNotFound", (404, "model_not_found")),
-        ("SourceUnreachable", (503, None)),
-        ("DiskFull", (503, None)),
-        ("CredentialsRefused", (503, None)),
+        ("SourceUnreachable", (503, "overloaded")),
+        ("DiskFull", (503, "overloaded")),
+        ("CredentialsRefused", (503, "overloaded")),
         ("Corrupt", (400, "adapter_unusable")),
         ("NotSupported", (400, "adapter_unusable")),
     ],
@@ -92,10 +89,10 @@ async def test_a_fault_is_said_remembered_for_a_while_and_then_tried_again(
     await world.spec(FOLDER)
     world.sources.faults[f"{FOLDER}/a"] = Fault(reason, "in the source /models/x")
     for _ in range(3):
-        assert await refused(world, "m:a") == answer
+        assert await world.refused("m:a") == answer
     assert len(world.sources.brought) == 1
     world.clock.now += REMEMBERED_S
-    assert await refused(world, "m:a") == answer
+    assert await world.refused("m:a") == answer
     assert len(world.sources.brought) == 2
     world.clock.now += REMEMBERED_S
     world.sources.faults.clear()
@@ -121,10 +118,28 @@ async def test_one_in_use_is_never_the_one_that_goes() -> None:
     await world.adapters.ensure("m:c")
     assert set(world.engine.names) == {"m:a", "m:c"}
     world.engine.used = set(world.engine.names.values())
-    assert await refused(world, "m:d") == (503, None)
+    here = set(world.sources.here)
+    assert await world.refused("m:d") == (503, "overloaded")
     assert set(world.engine.names) == {"m:a", "m:c"}
+    assert (world.sources.here, f"{FOLDER}/d" in world.sources.brought) == (here, False)
     world.engine.used.clear()
     await world.adapters.ensure("m:d")
+
+
+async def test_one_whose_place_is_taken_while_it_is_fetched_leaves_nothing() -> None:
+    world = World()
+    await world.spec(FOLDER)
+    await world.adapters.ensure("m:a")
+    world.engine.gate.clear()
+    asking = [asyncio.create_task(world.adapters.ensure(model)) for model in ("m:b", "m:c")]
+    async with asyncio.timeout(5):
+        while len(world.sources.here) < 3:  # noqa: ASYNC110 - threads bring the files
+            await asyncio.sleep(0.001)
+    world.engine.used = {"m:a@1", "m:b@2", "m:c@2"}
+    world.engine.gate.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert [answer.status for answer in answers if isinstance(answer, Refused)] == [503]
+    assert (len(world.engine.names), len(world.sources.here)) == (2, 2)
 
 
 async def test_a_broken_one_drives_none_out() -> None:
@@ -133,7 +148,7 @@ async def test_a_broken_one_drives_none_out() -> None:
     await world.adapters.ensure("m:a")
     await world.adapters.ensure("m:b")
     world.sources.faults[f"{FOLDER}/bad"] = Fault("Corrupt", "bad")
-    assert await refused(world, "m:bad") == (400, "adapter_unusable")
+    assert await world.refused("m:bad") == (400, "adapter_unusable")
     assert set(world.engine.names) == {"m:a", "m:b"}
 
 
@@ -146,7 +161,7 @@ async def test_another_folder_has_other_adapters() -> None:
     await world.adapters.ensure("m:a")
     assert world.sources.brought[-1] == "pvc://models/other/a"
     await world.spec()
-    assert await refused(world, "m:a") == (404, "model_not_found")
+    assert await world.refused("m:a") == (404, "model_not_found")
 
 
 async def test_a_folder_that_changes_while_one_is_fetched_leaves_nothing_of_the_old() -> None:
@@ -157,8 +172,9 @@ async def test_a_folder_that_changes_while_one_is_fetched_leaves_nothing_of_the_
     await asyncio.sleep(0)
     await world.spec("pvc://models/other")
     world.sources.gate.set()
-    with pytest.raises(Unavailable):
+    with pytest.raises(Refused) as lost:
         await asking
+    assert lost.value.status == 502
     assert world.engine.names == {}
 
 
@@ -170,3 +186,48 @@ async def test_the_specs_adapter_wins_a_name() -> None:
     assert world.engine.names == {"m:a": "m:a@2"}
     await world.spec(FOLDER)
     assert world.engine.names == {}
+
+
+async def test_one_that_is_on_its_way_never_takes_the_name_of_the_specs() -> None:
+    world = World()
+    await world.spec(FOLDER)
+    gate = world.sources.gates[f"{FOLDER}/a"] = threading.Event()
+    asking = asyncio.create_task(world.refused("m:a"))
+    async with asyncio.timeout(5):
+        while not world.sources.brought:  # noqa: ASYNC110 - threads bring the files
+            await asyncio.sleep(0.001)
+    await world.spec(FOLDER, **{"m:a": "x"})
+    gate.set()
+    assert await asking == (502, None)
+    async with asyncio.timeout(5):
+        while len(world.sources.here) > 1:  # noqa: ASYNC110 - threads bring the files
+            await asyncio.sleep(0.001)
+    assert world.engine.names == {"m:a": "m:a@1"}
+    await world.adapters.ensure("m:a")
+
+
+async def test_what_an_engine_that_is_away_says_is_not_the_adapters_fault() -> None:
+    world = World()
+    await world.spec(FOLDER)
+    world.engine.faults["m:a"] = Fault(ENGINE_AWAY, "dead")
+    assert await world.refused("m:a") == (502, None)
+    world.engine.faults.clear()
+    await world.adapters.ensure("m:a")
+
+
+async def test_a_new_engine_knows_no_faults_and_waits_for_no_load_into_the_old() -> None:
+    world = World()
+    await world.spec(FOLDER)
+    world.engine.faults["m:a"] = Fault("EngineRefused", "no")
+    assert await world.refused("m:a") == (400, "adapter_unusable")
+    world.engine.faults.clear()
+    world.engine.gate.clear()
+    stuck = asyncio.create_task(world.refused("m:b"))
+    async with asyncio.timeout(5):
+        while not world.sources.here:  # noqa: ASYNC110 - threads bring the files
+            await asyncio.sleep(0.001)
+    world.adapters.load_anew()
+    assert await stuck == (502, None)
+    world.engine.gate.set()
+    await world.adapters.ensure("m:a")
+    await world.adapters.ensure("m:b")

@@ -6,6 +6,7 @@ import pytest
 
 from llmservice_worker.adapters.checks import Fault
 from llmservice_worker.adapters.engine import EngineLora, answer_with_public_names, public_name
+from llmservice_worker.adapters.shelf import ENGINE_AWAY
 
 HERE = Path("/cache/adapters/x")
 
@@ -15,6 +16,7 @@ class Client:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
+        self.errored = False
         self.calls: list[tuple[str, Any]] = []
         self.output_processor = SimpleNamespace(request_states={})
 
@@ -52,6 +54,14 @@ async def test_what_the_engine_refuses_is_taken_back_and_said_without_our_path()
     assert refused.value.reason == "EngineRefused"
     assert refused.value.message == ("the engine does not load it: While loading the adapter, expected modules {'q'}")
     assert (client.calls, models.lora_requests) == ([("add", 1), ("remove", 1)], {})
+
+
+async def test_an_engine_that_is_away_is_no_fault_of_the_adapter() -> None:
+    client = Client(RuntimeError("EngineCore encountered an issue"))
+    client.errored = True
+    with pytest.raises(Fault) as away:
+        await lora(client)[0].load("a", HERE)
+    assert away.value.reason == ENGINE_AWAY
 
 
 async def test_a_version_is_used_while_a_request_has_it() -> None:

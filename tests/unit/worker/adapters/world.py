@@ -1,13 +1,17 @@
 """An engine and sources in memory, for tests of what is loaded, kept and dropped."""
 
 import asyncio
+import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from llmservice_worker.adapters.adapters import Adapters
 from llmservice_worker.adapters.checks import Fault
 from llmservice_worker.args import Adapter, UserConfig
+from llmservice_worker.errors import Refused
 
 FOLDER = "pvc://models/tenants"
 
@@ -23,12 +27,13 @@ class Clock:
 
 @dataclass
 class Sources:
-    """Every source is there but for `faults`; `gate` holds each `bring` back while it is clear."""
+    """Every source is there but for `faults`; `gate`, or its own of `gates`, holds a `bring` back while it is clear."""
 
     faults: dict[str, Fault | Exception] = field(default_factory=dict)
     brought: list[str] = field(default_factory=list)
     here: set[Path] = field(default_factory=set)
     gate: threading.Event = field(default_factory=threading.Event)
+    gates: dict[str, threading.Event] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -36,7 +41,8 @@ class Sources:
     def bring(self, source: str) -> Path:
         """A directory of its own."""
         self.brought.append(source)
-        self.gate.wait()
+        gate = self.gates.get(source, self.gate)
+        gate.wait()
         if source in self.faults:
             raise self.faults[source]
         directory = Path(f"/{len(self.brought)}")
@@ -50,17 +56,23 @@ class Sources:
 
 @dataclass
 class Engine:
-    """Serves `names`, each by a handle; `used` are those that a request has."""
+    """Serves `names`, each by a handle; `used` are those that a request has; loads none while `gate` is clear."""
 
     names: dict[str, str] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
     count: int = 0
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    is_dead: bool = False
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     async def load(self, name: str, directory: Path) -> str:  # noqa: ARG002 - as the protocol has it
         """Loaded."""
         await asyncio.sleep(0)
+        await self.gate.wait()
         if name in self.faults:
             raise self.faults[name]
         self.count += 1
@@ -79,6 +91,8 @@ class Engine:
 
     async def forget(self, handle: str) -> None:
         """Not held."""
+        if self.is_dead:
+            raise RuntimeError("the engine is dead")
         self.held.remove(handle)
 
 
@@ -106,6 +120,12 @@ class World:
         named = tuple(Adapter(name=name, source=source) for name, source in sources.items())
         await self.adapters.take_over(UserConfig(adapters=named, dynamic_adapters=dynamic))
         await self.adapters.tried()
+
+    async def refused(self, model: str) -> tuple[int, str | None]:
+        """Status and code of the refusal that `model` meets."""
+        with pytest.raises(Refused) as raised:
+            await self.adapters.ensure(model)
+        return raised.value.status, json.loads(raised.value.body)["error"]["code"]
 
     def states(self) -> dict[str, str]:
         """Name → state, with the reason where there is one."""
