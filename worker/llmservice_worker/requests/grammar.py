@@ -6,8 +6,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, Tag, model_validator
 
+from llmservice_worker.requests.ebnf import check_grammar
 from llmservice_worker.requests.fields import TOOLS, Name, Part, kind, shape
-from llmservice_worker.requests.patterns import check_pattern, check_schema
+from llmservice_worker.requests.patterns import check_schema, pattern_size
 
 GRAMMAR_LENGTH: Final = 16 * 1024
 
@@ -27,14 +28,19 @@ def _schema_text(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
-    check_pattern(value)
+    pattern_size(value)
+    return value
+
+
+def _grammar(value: str) -> str:
+    check_grammar(value)
     return value
 
 
 Schema = Annotated[dict[str, Any], AfterValidator(_schema)]
 SchemaText = Annotated[str, Field(max_length=64 * 1024), AfterValidator(_schema_text)]
 _JSON: Final = shape({dict: "<schema>", str: "<text>"}, "must be a JSON schema, or JSON text of one")
-Grammar = Annotated[str, Field(min_length=1, max_length=GRAMMAR_LENGTH)]
+Grammar = Annotated[str, Field(min_length=1, max_length=GRAMMAR_LENGTH), AfterValidator(_grammar)]
 
 
 class Structured(Part):

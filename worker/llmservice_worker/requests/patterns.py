@@ -1,13 +1,20 @@
 """Regular expressions and JSON schemas that an engine may be asked to compile: bounded before it sees them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 PATTERN_LENGTH: Final = 2048
 SCHEMA_BYTES: Final = 64 * 1024
 SCHEMA_DEPTH: Final = 64
+LENGTH: Final = 8192
+COUNT: Final = 1024
+SCHEMA_SIZE: Final = 2**18
+"""Most that a schema may come to with its lengths and counts multiplied down the tree, and what stands beside added."""
+_LENGTHS: Final = ("minLength", "maxLength")
+_COUNTS: Final = ("minItems", "maxItems", "minContains", "maxContains", "minProperties", "maxProperties")
+_LONGEST_PATH: Final = 256
 _SIZE: Final = 10_000
 """Most atoms that a pattern may come to when its bounded repeats are written out."""
 
@@ -22,8 +29,10 @@ class _Atom:
     endless: bool = False
 
 
-def check_pattern(pattern: str) -> None:
-    """Raises ValueError where `pattern` is not readable, or would blow up: endless repeats nested, or too much in all.
+def pattern_size(pattern: str) -> int:
+    """How many atoms `pattern` comes to when its bounded repeats are written out.
+
+    Raises ValueError where it is not readable, or would blow up: endless repeats nested, or too much in all.
 
     `(a+)+b` is the classic: each of exponentially many ways to split a run is a state to visit.
     """
@@ -54,6 +63,7 @@ def check_pattern(pattern: str) -> None:
         position = _after(pattern, position)
     if len(groups) != 1:
         raise ValueError("the pattern has an open group")
+    return groups[0].size
 
 
 def _closed(groups: list[_Atom]) -> _Atom:
@@ -112,33 +122,63 @@ def _class_end(pattern: str, position: int) -> int:
 
 
 def check_schema(schema: Any) -> None:
-    """Raises ValueError where a JSON schema is too large or deep, points outside itself, or holds a bad pattern."""
+    """Raises ValueError where a JSON schema is too large or deep, points outside itself, or holds a bad pattern.
+
+    Too large is also one whose lengths and counts are: an engine may write each of them out.
+    """
     if not isinstance(schema, (dict, bool)):
         raise ValueError("a JSON schema must be an object")
     if len(json.dumps(schema, separators=(",", ":"))) > SCHEMA_BYTES:
         raise ValueError(f"a JSON schema may have at most {SCHEMA_BYTES // 1024} KiB")
-    for node in _nodes(schema):
-        reference = node.get("$ref")
-        if isinstance(reference, str) and not reference.startswith("#"):
-            raise ValueError("a $ref must point into the schema itself (#/…)")
-        pattern = node.get("pattern")
-        if isinstance(pattern, str):
-            check_pattern(pattern)
-        patterned = node.get("patternProperties")
-        for key in patterned if isinstance(patterned, dict) else ():
-            check_pattern(key)
+    if isinstance(schema, dict):
+        _size(schema, ())
 
 
-def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    level: list[Any] = [schema]
-    for _ in range(SCHEMA_DEPTH):
-        yield from (node for node in level if isinstance(node, dict))
-        level = [child for node in level for child in _children(node)]
-        if not level:
-            return
-    raise ValueError(f"a JSON schema may be at most {SCHEMA_DEPTH} levels deep")
+def _size(node: Any, path: tuple[str, ...]) -> float:
+    """What `node` comes to with its lengths and counts written out: those of a list times what it lists."""
+    if len(path) == SCHEMA_DEPTH:
+        raise ValueError(f"a JSON schema may be at most {SCHEMA_DEPTH} levels deep")
+    sizes = {key: _size(child, (*path, key)) for key, child in _children(node)}
+    if isinstance(node, dict):
+        once = sizes.pop("properties", 0)  # each has its name: however many an object may have, they do not multiply
+        size = once + max(sum(sizes.values()), _text_size(node, path)) * _count(node, path)
+    else:
+        size = max(sum(sizes.values()), 1)
+    if size > SCHEMA_SIZE:
+        raise ValueError(f"{_named(path)}: its lengths and counts, multiplied, come to more than {SCHEMA_SIZE}")
+    return size
 
 
-def _children(node: Any) -> Iterator[Any]:
-    values = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return (value for value in values if isinstance(value, (dict, list)))
+def _text_size(node: dict[str, Any], path: tuple[str, ...]) -> float:
+    reference = node.get("$ref")
+    if isinstance(reference, str) and not reference.startswith("#"):
+        raise ValueError("a $ref must point into the schema itself (#/…)")
+    patterned = node.get("patternProperties")
+    patterns = [node.get("pattern"), *(patterned if isinstance(patterned, dict) else ())]
+    sizes = [pattern_size(pattern) for pattern in patterns if isinstance(pattern, str)]
+    return max(_bounded(node, path, _LENGTHS, LENGTH), *sizes, 1)
+
+
+def _count(node: dict[str, Any], path: tuple[str, ...]) -> float:
+    return max(_bounded(node, path, _COUNTS, COUNT), 1)
+
+
+def _bounded(node: dict[str, Any], path: tuple[str, ...], names: Sequence[str], most: int) -> float:
+    """The largest of these numbers of `node`; raises ValueError where one is over `most`."""
+    found = 0.0
+    for name in names:
+        value = node.get(name)
+        if isinstance(value, (int, float)):  # what is no number is a property of that name, or not valid
+            if value > most:
+                raise ValueError(f"{_named((*path, name))} may be at most {most}")
+            found = max(found, value)
+    return found
+
+
+def _named(path: tuple[str, ...]) -> str:
+    return ".".join(path)[-_LONGEST_PATH:] or "the schema"
+
+
+def _children(node: Any) -> Iterator[tuple[str, Any]]:
+    named = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return ((str(name), value) for name, value in named if isinstance(value, (dict, list)))

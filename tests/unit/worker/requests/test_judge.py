@@ -166,6 +166,10 @@ REFUSED: list[tuple[type[Request], str, Body]] = [
     (ChatRequest, "response_format.json_schema", {"response_format": {"type": "json_schema"}}),
     (ChatRequest, "response_format.json_schema.schema", {"response_format": {"type": "json_schema", "json_schema": {
         "name": "a", "schema": {"type": "string", "pattern": "(a*)*"}}}}),
+    (ChatRequest, "response_format.json_schema.schema", {"response_format": {"type": "json_schema", "json_schema": {
+        "name": "a", "schema": {"type": "array", "maxItems": 10**7, "items": {"minLength": 10**7}}}}}),
+    (ChatRequest, "structured_outputs.grammar", {"structured_outputs": {
+        "grammar": 'root ::= (("a"{1,9999}){1,9999})'}}),
     (ChatRequest, "tools", {"tools": []}),
     (ChatRequest, "tools.0.function.parameters", {"tools": [{"type": "function", "function": {
         "name": "f", "parameters": {"$ref": "http://x/y"}}}]}),

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from llmservice_worker.requests.patterns import SCHEMA_BYTES, check_pattern, check_schema
+from llmservice_worker.requests.patterns import COUNT, LENGTH, SCHEMA_BYTES, check_schema, pattern_size
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from llmservice_worker.requests.patterns import SCHEMA_BYTES, check_pattern, che
     ],
 )  # fmt: skip
 def test_a_bounded_pattern_passes(pattern: str) -> None:
-    check_pattern(pattern)
+    pattern_size(pattern)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,11 @@ def test_a_bounded_pattern_passes(pattern: str) -> None:
 )
 def test_a_pattern_that_blows_up_or_is_none_is_refused(pattern: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        check_pattern(pattern)
+        pattern_size(pattern)
+
+
+BOUNDED = ("minLength", "maxLength", "minItems", "maxItems", "minContains", "maxContains", "minProperties",
+           "maxProperties")  # fmt: skip
 
 
 def deep(levels: int) -> dict[str, Any]:
@@ -60,6 +64,10 @@ def deep(levels: int) -> dict[str, Any]:
         {"type": "string", "pattern": "^[A-Z]{2}$"},
         {"enum": ["(a+)+"]},
         {"properties": {"pattern": {"type": "string"}}},
+        {"type": "array", "maxItems": COUNT, "items": {"type": "string", "maxLength": 256}},
+        {"properties": {name: {"type": "string", "maxLength": LENGTH} for name in "abcdefgh"}, "maxProperties": 8},
+        {"properties": {"maxLength": {"type": "string"}, "maxItems": {"type": "integer"}}},
+        {"type": "array", "minItems": 2, "items": {"type": "string", "pattern": "a{9000}"}},
     ],
 )
 def test_a_bounded_schema_passes(schema: Any) -> None:
@@ -76,6 +84,15 @@ def test_a_bounded_schema_passes(schema: Any) -> None:
         ({"$ref": "file:///etc/passwd"}, "#/"),
         ({"anyOf": [{"pattern": "(a+)+"}]}, "nests"),
         ({"patternProperties": {"(a+)+": {}}}, "nests"),
+        *(({"properties": {"a": {name: 10**7}}}, rf"^properties\.a\.{name} may be") for name in BOUNDED),
+        ({"maxLength": 1e7}, "^maxLength may be at most 8192"),
+        ({"maxLength": float("inf")}, "^maxLength may be"),
+        ({"anyOf": [{}, {"minItems": COUNT + 1}]}, r"^anyOf\.1\.minItems may be at most 1024"),
+        ({"maxItems": COUNT, "items": {"maxLength": LENGTH}}, "^the schema: its lengths and counts, multiplied"),
+        ({"properties": {"a": {"minItems": 600, "items": {"minItems": 600}}}}, r"^properties\.a: its lengths"),
+        ({"maxItems": COUNT, "items": {"pattern": "a{9000}"}}, "multiplied"),
+        ({"minProperties": COUNT, "patternProperties": {"a{9000}": {}}}, "multiplied"),
+        ({"properties": {f"p{number}": {"maxLength": LENGTH} for number in range(64)}}, "multiplied"),
     ],
 )
 def test_a_schema_that_is_too_much_is_refused(schema: Any, said: str) -> None:
