@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from hack.render import INSTALL
-from llmservice_api import names
 from llmservice_api.crd import KINDS, custom_resource_definition
 from tests.unit.chart.rendering import CHART, NAMESPACE, Json, render
 
