@@ -10,6 +10,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -21,6 +22,10 @@ from llmservice_worker.errors import Refused
 
 MOST: Final = 16
 MEDIA_BYTES: Final = 16 * 1024 * 1024
+ALL_BYTES: Final = 32 * 1024 * 1024
+"""All images and audios of one request together, those that it brings and those that are fetched."""
+_AT_ONCE: Final = 4
+"""Requests that a replica fetches for at the same time: each may hold ALL_BYTES, and what is made of them."""
 _DATA: Final = re.compile(r"data:(image|audio)/[a-z0-9.+-]{1,64};base64,")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _TYPES: Final = ("image/", "audio/")
@@ -58,6 +63,26 @@ class CheckedResolver(AbstractResolver):
         await self._inner.close()
 
 
+class _Budget:
+    """How many bytes a request may still hold; raises Refused (400) where one, or all together, are too large."""
+
+    def __init__(self, most: int, most_in_all: int) -> None:
+        self._most = most
+        self._in_all = self._left = most_in_all
+
+    def check_one(self, size: int) -> None:
+        """Refuse an image or audio that has so many bytes, if that is too many."""
+        if size > self._most:
+            raise Refused(400, f"An image or audio may have at most {self._most // 1024} KiB.", "url")
+
+    def take(self, size: int) -> None:
+        """Count so many bytes more."""
+        self._left -= size
+        if self._left < 0:
+            message = f"The images and audios of one request may have at most {self._in_all // 1024} KiB together."
+            raise Refused(400, message, "url")
+
+
 class Media:
     """Makes data: URLs of what requests point to. `resolver` None: the system's, global addresses only."""
 
@@ -67,37 +92,38 @@ class Media:
         resolver: Callable[[], AbstractResolver] = lambda: CheckedResolver(DefaultResolver()),
         seconds: float = 5.0,
         most_bytes: int = MEDIA_BYTES,
+        most_in_all: int = ALL_BYTES,
     ) -> None:
         self._hosts = frozenset(hosts)
         self._resolver = resolver
         self._timeout = aiohttp.ClientTimeout(total=seconds)
-        self._most = most_bytes
+        self._budget = partial(_Budget, most_bytes, most_in_all)
+        self._turn = asyncio.Semaphore(_AT_ONCE)
 
     async def inlined(self, slots: Sequence[tuple[dict[str, Any], str]]) -> None:
         """Put a data: URL into each of `slots`; raises Refused (400) where one may not or cannot be had."""
         if len(slots) > MOST:
             raise Refused(400, f"At most {MOST} images and audios may be sent in one request.")
-        wanted = [(place, key) for place, key in slots if not self._is_data(place[key])]
+        budget = self._budget()
+        wanted = [(place, key) for place, key in slots if not _is_data(place[key], budget)]
         if not wanted:
             return
         for place, key in wanted:
             self._check(place[key])
-        connector = aiohttp.TCPConnector(resolver=self._resolver(), use_dns_cache=False)
-        async with aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False) as session:
-            urls = await asyncio.gather(*(self._fetched(session, place[key]) for place, key in wanted))
+        async with self._turn:
+            urls = await self._fetched_all([place[key] for place, key in wanted], budget)
         for (place, key), url in zip(wanted, urls, strict=True):
             place[key] = url
 
-    def _is_data(self, url: str) -> bool:
-        """Whether it is a sound data: URL; raises Refused where it is a data: URL and not sound."""
-        if url[:5].lower() != "data:":
-            return False
-        head = _DATA.match(url)
-        if head is None or not _BASE64.fullmatch(url, head.end()):
-            raise Refused(400, "A data: URL must be of type image/… or audio/… and hold base64.", "url")
-        if (len(url) - head.end()) * 3 // 4 > self._most:
-            raise Refused(400, self._too_large(), "url")
-        return True
+    async def _fetched_all(self, urls: Sequence[str], budget: _Budget) -> list[str]:
+        connector = aiohttp.TCPConnector(resolver=self._resolver(), use_dns_cache=False)
+        async with aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False) as session:
+            fetching = [asyncio.ensure_future(_fetched(session, url, budget)) for url in urls]
+            try:
+                return await asyncio.gather(*fetching)
+            finally:  # one that is refused ends the others: what they hold counts no more
+                for each in fetching:
+                    each.cancel()
 
     def _check(self, url: str) -> None:
         parts = _split(url)
@@ -109,28 +135,40 @@ class Media:
         if _is_address(host) and not is_global(host):
             raise Refused(400, "Images and audios may not come from such an address.", "url")
 
-    async def _fetched(self, session: aiohttp.ClientSession, url: str) -> str:
-        host = _split(url).hostname
-        try:
-            async with session.get(url, allow_redirects=False) as answer:
-                kind = answer.content_type.lower()
-                if answer.status != 200 or not kind.startswith(_TYPES):
-                    raise Refused(400, f"'{host}' gave no image or audio (status {answer.status}).", "url")
-                content = await self._content(answer)
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            raise Refused(400, f"The image or audio could not be fetched from '{host}'.", "url") from None
-        return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
-    async def _content(self, answer: aiohttp.ClientResponse) -> bytes:
-        content = bytearray()
-        async for chunk in answer.content.iter_chunked(64 * 1024):
-            content += chunk
-            if len(content) > self._most:
-                raise Refused(400, self._too_large(), "url")
-        return bytes(content)
+def _is_data(url: str, budget: _Budget) -> bool:
+    """Whether it is a sound data: URL; raises Refused where it is a data: URL and not sound, or too large."""
+    if url[:5].lower() != "data:":
+        return False
+    head = _DATA.match(url)
+    if head is None or not _BASE64.fullmatch(url, head.end()):
+        raise Refused(400, "A data: URL must be of type image/… or audio/… and hold base64.", "url")
+    size = (len(url) - head.end()) * 3 // 4
+    budget.check_one(size)
+    budget.take(size)
+    return True
 
-    def _too_large(self) -> str:
-        return f"An image or audio may have at most {self._most // 1024} KiB."
+
+async def _fetched(session: aiohttp.ClientSession, url: str, budget: _Budget) -> str:
+    host = _split(url).hostname
+    try:
+        async with session.get(url, allow_redirects=False) as answer:
+            kind = answer.content_type.lower()
+            if answer.status != 200 or not kind.startswith(_TYPES):
+                raise Refused(400, f"'{host}' gave no image or audio (status {answer.status}).", "url")
+            content = await _content(answer, budget)
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        raise Refused(400, f"The image or audio could not be fetched from '{host}'.", "url") from None
+    return f"data:{kind};base64,{(await asyncio.to_thread(base64.b64encode, content)).decode()}"
+
+
+async def _content(answer: aiohttp.ClientResponse, budget: _Budget) -> bytearray:
+    content = bytearray()
+    async for chunk in answer.content.iter_chunked(64 * 1024):
+        content += chunk
+        budget.check_one(len(content))
+        budget.take(len(chunk))
+    return content
 
 
 def _split(url: str) -> SplitResult:

@@ -1,5 +1,6 @@
 """Fetching against a real local server; the resolver is the one narrow place where a test says what a name means."""
 
+import asyncio
 import base64
 import socket
 from collections.abc import AsyncIterator
@@ -45,6 +46,9 @@ class Server:
 
     port: int = 0
     asked: list[str] = field(default_factory=list)
+    waiting: int = 0
+    four: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(request.path)
@@ -52,6 +56,13 @@ class Server:
             return web.Response(status=302, headers={"location": "http://169.254.169.254/latest"})
         if request.path == "/page":
             return web.Response(text="<html>", content_type="text/html")
+        if request.path == "/most":
+            return web.Response(body=b"x" * 4096, content_type="image/png")
+        if request.path == "/slow":
+            self.waiting += 1
+            if self.waiting == 4:
+                self.four.set()
+            await self.go_on.wait()
         if request.path == "/large":
             return web.Response(body=b"x" * 5000, content_type="image/png")
         return web.Response(body=PNG, content_type="image/png")
@@ -73,7 +84,9 @@ async def server() -> AsyncIterator[Server]:
 
 def media(names: Names, everywhere: bool = False) -> Media:
     reachable = (lambda _: True) if everywhere else is_global
-    return Media(["images.example.com", "127.0.0.1", "1.1.1.1"], lambda: CheckedResolver(names, reachable), 2.0, 4096)
+    return Media(
+        ["images.example.com", "127.0.0.1", "1.1.1.1"], lambda: CheckedResolver(names, reachable), 2.0, 4096, 10_000
+    )
 
 
 async def inlined(given: Media, url: str) -> str:
@@ -158,3 +171,26 @@ async def test_a_host_that_is_not_there_is_said() -> None:
 async def test_there_are_only_so_many_in_a_request() -> None:
     with pytest.raises(Refused):
         await media(Names([[]])).inlined([({"url": DATA}, "url")] * (MOST + 1))
+
+
+NEARLY_4_KIB = "data:image/png;base64," + base64.b64encode(b"x" * 4092).decode()
+FETCHED = "http://images.example.com/most"
+
+
+@pytest.mark.parametrize("urls", [[NEARLY_4_KIB] * 3, [FETCHED] * 3, [NEARLY_4_KIB, FETCHED, FETCHED]])
+async def test_those_of_a_request_have_one_budget(server: Server, urls: list[str]) -> None:
+    given = media(Names([["127.0.0.1"]], server.port), everywhere=True)
+    await given.inlined([({"url": url}, "url") for url in urls[:2]])
+    with pytest.raises(Refused) as refused:
+        await given.inlined([({"url": url}, "url") for url in urls])
+    assert "at most 9 KiB together" in error_of(refused.value.body)["message"]
+
+
+async def test_a_replica_fetches_for_a_few_requests_at_once(server: Server) -> None:
+    given = media(Names([["127.0.0.1"]], server.port), everywhere=True)
+    requests = [asyncio.ensure_future(inlined(given, "http://images.example.com/slow")) for _ in range(12)]
+    await asyncio.wait_for(server.four.wait(), 5)
+    seen = server.waiting
+    server.go_on.set()
+    assert await asyncio.gather(*requests) == [DATA] * 12
+    assert seen == 4
