@@ -57,77 +57,76 @@ def _sibling(path: str, content: bytes) -> dict[str, Any]:
     return found
 
 
-def _handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    mirror: Mirror
+    protocol_version = "HTTP/1.1"
 
-        def do_HEAD(self) -> None:
-            self.do_GET()
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
-        def do_GET(self) -> None:
-            path = unquote(urlsplit(self.path).path)
-            mirror.asked.append((path, self.headers.get("Range", "")))
-            authorization = self.headers.get("Authorization", "")
-            if path.startswith("/cdn/"):
-                mirror.tokens_at_cdn += [authorization] if authorization else []
-                self._cdn(path.removeprefix("/cdn/"))
-            elif path.startswith("/api/models/"):
-                self._api(path.removeprefix("/api/models/"), authorization)
-            elif path.removeprefix("/") in mirror.other:
-                self._bytes(mirror.other[path.removeprefix("/")])
-            elif path.startswith("/files/"):
-                self._say(404, b"")
-            else:
-                self._resolve(path.removeprefix("/"), authorization)
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.mirror.asked.append((path, self.headers.get("Range", "")))
+        authorization = self.headers.get("Authorization", "")
+        if path.startswith("/cdn/"):
+            self.mirror.tokens_at_cdn += [authorization] if authorization else []
+            self._cdn(path.removeprefix("/cdn/"))
+        elif path.startswith("/api/models/"):
+            self._api(path.removeprefix("/api/models/"), authorization)
+        elif path.removeprefix("/") in self.mirror.other:
+            self._bytes(self.mirror.other[path.removeprefix("/")])
+        elif path.startswith("/files/"):
+            self._say(404, b"")
+        else:
+            self._resolve(path.removeprefix("/"), authorization)
 
-        def _api(self, rest: str, authorization: str) -> None:
-            name, _, revision = rest.partition("/revision/")
-            status, files = mirror.repository(name, authorization)
-            if status == 200 and revision not in ("", "main", COMMIT):
-                status = 404
-            told = mirror.listed.get(name) or listing(files) if status == 200 else {"error": "no"}
-            self._say(status, json.dumps(told).encode())
+    def _api(self, rest: str, authorization: str) -> None:
+        name, _, revision = rest.partition("/revision/")
+        status, files = self.mirror.repository(name, authorization)
+        if status == 200 and revision not in ("", "main", COMMIT):
+            status = 404
+        told = self.mirror.listed.get(name) or listing(files) if status == 200 else {"error": "no"}
+        self._say(status, json.dumps(told).encode())
 
-        def _resolve(self, rest: str, authorization: str) -> None:
-            name, _, path = rest.partition(f"/resolve/{COMMIT}/")
-            status, files = mirror.repository(name, authorization)
-            if status == 200 and path in files:
-                self.send_response(302)
-                self.send_header("Location", f"{mirror.cdn}/cdn/{name}/{path}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-            else:
-                self._say(404 if status == 200 else status, b"{}")
-
-        def _cdn(self, rest: str) -> None:
-            org, name, path = rest.split("/", 2)
-            files = (mirror.public | mirror.private)[f"{org}/{name}"]
-            self._bytes(files[path])
-
-        def _bytes(self, content: bytes) -> None:
-            start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
-            ranged = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
-            self._say(206 if "Range" in self.headers else 200, content[start:], ranged if start else {})
-
-        def _say(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-                self.send_header(name, value)
+    def _resolve(self, rest: str, authorization: str) -> None:
+        name, _, path = rest.partition(f"/resolve/{COMMIT}/")
+        status, files = self.mirror.repository(name, authorization)
+        if status == 200 and path in files:
+            self.send_response(302)
+            self.send_header("Location", f"{self.mirror.cdn}/cdn/{name}/{path}")
+            self.send_header("Content-Length", "0")
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+        else:
+            self._say(404 if status == 200 else status, b"{}")
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Quiet."""
+    def _cdn(self, rest: str) -> None:
+        org, name, path = rest.split("/", 2)
+        files = (self.mirror.public | self.mirror.private)[f"{org}/{name}"]
+        self._bytes(files[path])
 
-    return Handler
+    def _bytes(self, content: bytes) -> None:
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
+        ranged = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
+        self._say(206 if "Range" in self.headers else 200, content[start:], ranged if start else {})
+
+    def _say(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
 
 
 @contextmanager
 def running() -> Iterator[Mirror]:
     """A mirror and, at another origin, its CDN, while the body runs."""
     mirror = Mirror()
-    servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(mirror)) for _ in range(2)]
+    handler = type("Handler", (_Handler,), {"mirror": mirror})
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
     threads = [threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}) for server in servers]
     for server, thread in zip(servers, threads, strict=True):
         server.daemon_threads = True
