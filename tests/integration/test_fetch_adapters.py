@@ -33,10 +33,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes]) 
         yield found
 
 
-def files(tmp_path: Path, group: str, endpoint: str, **environment: str) -> AdapterFiles:
-    """A replica's, told so."""
-    told = {ADAPTER_ENDPOINTS[group]: endpoint, **environment}
-    return AdapterFiles(tmp_path / "cache", Base(16), AdapterFetch(told))
+def files(tmp_path: Path, group: str, endpoint: str, **keys: str) -> AdapterFiles:
+    """A replica's, told so, whose Secret has these keys."""
+    secrets = tmp_path / "credentials"
+    secrets.mkdir()
+    for key, text in keys.items():
+        (secrets / key).write_text(text)
+    return AdapterFiles(tmp_path / "cache", Base(16), AdapterFetch({ADAPTER_ENDPOINTS[group]: endpoint}, secrets))
 
 
 @pytest.mark.parametrize("uri", ["s3://adapters/legal", "gs://adapters/legal"])
@@ -78,5 +81,5 @@ def test_wrong_credentials_are_refused(server: S3, tmp_path: Path) -> None:
 def test_an_adapter_comes_from_the_hub(tmp_path: Path, content: dict[str, bytes]) -> None:
     with hub_mirror.running() as mirror:
         mirror.private["org/legal"] = content
-        directory = files(tmp_path, "hf", mirror.url, HF_TOKEN=mirror.token).bring("hf://org/legal")
+        directory = files(tmp_path, "hf", mirror.url, token=mirror.token).bring("hf://org/legal")
     assert sorted(file.name for file in directory.iterdir()) == sorted(FILES)

@@ -1,5 +1,6 @@
 """The init container that brings a model into a worker pod, and the volume that it comes into."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from llmservice_api.gpupool import GPUPoolSpec
@@ -11,8 +12,8 @@ from llmservice_worker.fetch.source import AWS, ENVIRONMENT, MODELS, SECRETS, TO
 Json = dict[str, Any]
 
 _RESOURCES: Final[Json] = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
-_KEYS: Final = {"hf": {"HF_TOKEN": TOKEN}, "s3": {name: name for name in AWS}}
-"""Protocol → variable → key of the Secret."""
+_KEYS: Final = {"hf": (TOKEN,), "s3": AWS}
+"""Protocol → keys of the Secret."""
 _CACHE: Final = "models-cache"
 _SECRET: Final = "source-credentials"
 
@@ -33,28 +34,23 @@ def fetch_container(model: ModelSpec, pool: GPUPoolSpec, security: Json) -> Json
     }
 
 
-def credentials(model: ModelSpec) -> list[Json]:
-    """Variables with what the source asks for, from its Secret; each key may be absent."""
+def secret_volume(name: str, model: ModelSpec, sources: Iterable[str]) -> list[Json]:
+    """The keys of the model's Secret that `sources` are asked with, as files; the Secret, and each key, may come later.
+
+    Files and no variables: a corrected key reaches a container that runs, and no code of a model's finds them unasked.
+    """
+    asked = {protocol(source) for source in sources}
+    keys = [key for by, theirs in _KEYS.items() if by in asked for key in theirs]
     secret = model.credentials_secret_ref
-    if secret is None:
-        return []
-    return [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": key, "optional": True}}}
-        for name, key in _keys(model).items()
-    ]
-
-
-def _keys(model: ModelSpec) -> dict[str, str]:
-    return _KEYS.get(protocol(model.source), {})
-
-
-def _secret_volume(model: ModelSpec) -> list[Json]:
-    """The keys that the source asks for, as files; the Secret, and each key, may come later."""
-    secret, keys = model.credentials_secret_ref, _keys(model)
     if secret is None or not keys:
         return []
-    items = [{"key": key, "path": key} for key in keys.values()]
-    return [{"name": _SECRET, "secret": {"secretName": secret.name, "optional": True, "items": items}}]
+    items = [{"key": key, "path": key} for key in keys]
+    return [{"name": name, "secret": {"secretName": secret.name, "optional": True, "items": items}}]
+
+
+def secret_mounts(volumes: Iterable[Json]) -> list[Json]:
+    """Where a container finds the files of `secret_volume`."""
+    return [{"name": volume["name"], "mountPath": SECRETS, "readOnly": True} for volume in volumes]
 
 
 def with_fetched_model(template: Json, model: ModelSpec, pool: GPUPoolSpec) -> Json:
@@ -65,8 +61,8 @@ def with_fetched_model(template: Json, model: ModelSpec, pool: GPUPoolSpec) -> J
     engine, *others = spec["containers"]
     fetch = fetch_container(model, pool, engine["securityContext"])
     mounts = [mount for mount in engine["volumeMounts"] if mount["name"] in ("tmp", "cache")]
-    secret = _secret_volume(model)
-    mounts += [{"name": _SECRET, "mountPath": SECRETS, "readOnly": True} for _ in secret]
+    secret = secret_volume(_SECRET, model, [model.source])
+    mounts += secret_mounts(secret)
     volumes = [*spec["volumes"], *secret]
     if model.cache_claim is not None:
         volumes.append({"name": _CACHE, "persistentVolumeClaim": {"claimName": model.cache_claim}})

@@ -19,10 +19,11 @@ from typing import Final
 from pydantic import ValidationError
 
 from llmservice_worker.fetch import server
+from llmservice_worker.fetch.credentials import Mounted, credentials, mounted
 from llmservice_worker.fetch.failure import FetchFailed, Reason
 from llmservice_worker.fetch.fetching import Fetcher, model_check
 from llmservice_worker.fetch.progress import Meter, line
-from llmservice_worker.fetch.source import AWS, ENVIRONMENT, TOKEN, FetchArgs
+from llmservice_worker.fetch.source import ENVIRONMENT, FetchArgs
 from llmservice_worker.fetch.store import Fetched
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def fetched_at_last(args: FetchArgs, meter: Meter, rest: Callable[[float], None]
         waits = min(waits * 2, _LONGEST_WAIT_S)
 
 
-def _tried(args: FetchArgs, known: "Mounted", meter: Meter) -> Fetched | FetchFailed:
+def _tried(args: FetchArgs, known: Mounted, meter: Meter) -> Fetched | FetchFailed:
     """One try. An end of the process would cost the pod and its whole download, so no error ends it."""
     try:
         fetcher = Fetcher(Path(args.root), credentials(known), meter, model_check(args.source))
@@ -78,47 +79,6 @@ def _tried(args: FetchArgs, known: "Mounted", meter: Meter) -> Fetched | FetchFa
             Reason.SOURCE_UNREACHABLE,
             f"{args.source.uri} cannot be fetched ({type(error).__name__}): see the log of the pod's container fetch",
         )
-
-
-Mounted = dict[str, bytes | None]
-"""The keys of the Secret that are there; None: its file cannot be read."""
-
-
-def mounted(folder: Path) -> Mounted:
-    """What the mounted Secret holds, by the keys that sources ask for; empty where there is none."""
-    found = {key: _content(folder / key) for key in (TOKEN, *AWS)}
-    return {key: content for key, content in found.items() if content != b""}
-
-
-def credentials(known: Mounted) -> dict[str, str]:
-    """The same as text, by the variables that sources know it by; raises FetchFailed where it is none."""
-    texts = {"HF_TOKEN" if key == TOKEN else key: _text(key, content) for key, content in known.items()}
-    return {name: text for name, text in texts.items() if text}
-
-
-def _content(file: Path) -> bytes | None:
-    try:
-        return file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return b""
-    except OSError:
-        return None
-
-
-def _text(key: str, content: bytes | None) -> str:
-    if content is None:
-        raise _unreadable(key, "cannot be read")
-    try:
-        return content.decode().strip()
-    except UnicodeDecodeError as error:
-        raise _unreadable(key, "is not UTF-8 text") from error
-
-
-def _unreadable(key: str, why: str) -> FetchFailed:
-    return FetchFailed(
-        Reason.CREDENTIALS_REFUSED,
-        f"key {key} of the Secret in model.credentialsSecretRef {why}: write it anew, as plain text",
-    )
 
 
 @contextmanager

@@ -21,11 +21,8 @@ from llmservice_worker.fetch.plan import RemoteFile, wanted
 from llmservice_worker.fetch.progress import Meter
 from llmservice_worker.fetch.remote import TIMEOUT, Remote
 from llmservice_worker.fetch.s3 import Bucket
-from llmservice_worker.fetch.source import AWS, Source, protocol
+from llmservice_worker.fetch.source import Source, protocol
 from llmservice_worker.fetch.store import Fetched, Place
-
-CREDENTIALS: Final = ("HF_TOKEN", *AWS)
-"""Variables that hold what a source asks for."""
 
 _GIB: Final = 2**30
 

@@ -51,25 +51,36 @@ def test_without_adapters_a_pod_is_as_it_was() -> None:
     assert before == after
 
 
+AWS = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"]
 SECRET: Json = {"credentialsSecretRef": {"name": "s"}}
 
 
 @pytest.mark.parametrize(
-    ("of", "names"),
+    ("of", "keys", "names"),
     [
-        (spec("pvc://models/a", **SECRET), []),
-        (spec("hf://o/a"), []),
-        (spec("hf://o/a", "hf://o/b", **SECRET), ["HF_TOKEN"]),
-        (spec("s3://bucket/a", "gs://bucket/b", endpoint="http://s3"),
+        (spec("pvc://models/a", **SECRET), [], []),
+        (spec("pvc://models/a", model="hf://o/m", **SECRET), [], []),
+        (spec("hf://o/a"), [], []),
+        (spec("hf://o/a", "hf://o/b", **SECRET), ["token"], []),
+        (spec(folder="gs://bucket/all", **SECRET), AWS, []),
+        (spec("s3://bucket/a", "gs://bucket/b", endpoint="http://s3"), [],
          ["LLMSERVICE_ADAPTERS_S3_ENDPOINT"]),
         (spec("hf://o/a", "s3://bucket/a", model="hf://o/m", endpoint="http://hub", **SECRET),
-         ["HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION",
-          "LLMSERVICE_ADAPTERS_HF_ENDPOINT"]),
-        (spec("s3://bucket/a", model="hf://o/m", endpoint="http://hub"), []),
+         ["token", *AWS], ["LLMSERVICE_ADAPTERS_HF_ENDPOINT"]),
+        (spec("s3://bucket/a", model="hf://o/m", endpoint="http://hub"), [], []),
     ],
 )  # fmt: skip
-def test_what_is_fetched_has_the_models_credentials_and_endpoint(of: LLMServiceSpec, names: list[str]) -> None:
+def test_what_is_fetched_has_the_models_credentials_as_files_and_its_endpoint(
+    of: LLMServiceSpec, keys: list[str], names: list[str]
+) -> None:
     before, after = pods(of)
+    new = [volume for volume in after["volumes"] if volume not in before["volumes"]]
+    secrets = {volume["name"]: volume["secret"] for volume in new if "secret" in volume}
+    mounts = after["containers"][0]["volumeMounts"]
+    paths = {mount["name"]: mount["mountPath"] for mount in mounts if "credentials" in mount["name"]}
+    items = [{"key": key, "path": key} for key in keys]
+    assert list(secrets.values()) == ([{"secretName": "s", "optional": True, "items": items}] if keys else [])
+    assert paths == dict.fromkeys(secrets, "/credentials")
     known = before["containers"][0]["env"]
     assert [each["name"] for each in after["containers"][0]["env"] if each not in known] == names
 

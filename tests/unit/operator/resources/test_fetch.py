@@ -7,7 +7,6 @@ import pytest
 
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import ModelSpec
-from llmservice_operator.resources.fetch import credentials
 from llmservice_operator.resources.pods import head_pod, worker_pod
 from llmservice_operator.resources.worker_args import local_source
 from llmservice_worker.fetch.source import FetchArgs, Source
@@ -89,18 +88,6 @@ def test_credentials_reach_it_alone_as_files_that_may_come_later(source: str, ke
 
 def test_a_public_source_needs_no_secret() -> None:
     assert all("secret" not in volume for volume in worker(model())["volumes"])
-
-
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [("hf://o/m", ["HF_TOKEN"]), ("s3://bucket/m", AWS), ("gs://bucket/m", AWS), ("https://h/m.tar", [])],
-)
-def test_adapters_are_given_them_as_variables(source: str, names: list[str]) -> None:
-    digest = {"sha256": "0" * 64} if source.startswith("http") else {}
-    found = credentials(model(source, credentialsSecretRef={"name": "own"}, **digest))
-    assert [item["name"] for item in found] == names
-    assert all(item["valueFrom"]["secretKeyRef"]["optional"] for item in found)
-    assert credentials(model(source, **digest)) == []
 
 
 def test_it_is_as_restricted_as_the_engine() -> None:

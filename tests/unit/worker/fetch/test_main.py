@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from llmservice_worker.fetch import __main__ as command
-from llmservice_worker.fetch.__main__ import credentials, fetched_at_last, main, mounted
+from llmservice_worker.fetch.__main__ import fetched_at_last, main
+from llmservice_worker.fetch.credentials import credentials, mounted
 from llmservice_worker.fetch.fetching import Fetcher
 from llmservice_worker.fetch.progress import Meter
 from llmservice_worker.fetch.server import serving
@@ -65,13 +66,6 @@ def test_other_credentials_are_tried_at_once(tmp_path: Path, capsys: pytest.Capt
         )
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert credentials(mounted(keys)) == {"HF_TOKEN": "hf_new"}
-
-
-def test_credentials_are_files_and_each_may_be_absent(tmp_path: Path) -> None:
-    assert credentials(mounted(tmp_path / "none")) == {}
-    for name, text in {"token": "", "AWS_ACCESS_KEY_ID": "a\n", "AWS_REGION": "eu", "other": "x"}.items():
-        (tmp_path / name).write_text(text)
-    assert credentials(mounted(tmp_path)) == {"AWS_ACCESS_KEY_ID": "a", "AWS_REGION": "eu"}
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", None], ids=["no text", "not to be read"])
