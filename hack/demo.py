@@ -105,7 +105,7 @@ def found_endpoint(kubeconfig: Path) -> Endpoint:
     if service is None:
         raise ClusterError("the demo is not up: run `make demo`")
     key = install.issued_key(kubeconfig, NAMESPACE, KEY)
-    return Endpoint(key["OPENAI_BASE_URL"], key["OPENAI_API_KEY"], service["status"]["model"])
+    return Endpoint(key["OPENAI_BASE_URL"], key["OPENAI_API_KEY"], service["status"]["model"]["name"])
 
 
 def ask(endpoint: Endpoint, out: Console) -> float:

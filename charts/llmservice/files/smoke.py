@@ -32,8 +32,12 @@ def main() -> int:
     if found is None:
         wanted = os.environ.get("LLMSERVICE", "")
         if wanted:
-            return failed(f"LLMService {wanted} is not Ready: kubectl describe llm -n {wanted.replace('/', ' ')}")
-        print(f"{len(services)} LLMServices, none Ready: nothing to complete. Apply one and run `helm test` again.")
+            return failed(
+                f"LLMService {wanted} is not Ready, or generates no text: kubectl describe llm -n {wanted.replace('/', ' ')}"
+            )
+        print(
+            f"{len(services)} LLMServices, none that is Ready and generates text: nothing to complete. Apply one and run `helm test` again."
+        )
         return 0
     return complete(gateway, found, seconds)
 
@@ -43,7 +47,7 @@ def complete(gateway: str, service: dict[str, Any], seconds: float) -> int:
     path = f"/{service['metadata']['namespace']}/{service['metadata']['name']}/v1/chat/completions"
     key = pepper.read(Path(os.environ["PEPPER_FILE"])).probe_key()
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    question = {"model": service["status"]["model"], **QUESTION}
+    question = {"model": service["status"]["model"]["name"], **QUESTION}
     status, body = call(gateway + path, seconds, headers, json.dumps(question).encode())
     print(f"POST {path}: {status}")
     if status != 200:
@@ -57,12 +61,16 @@ def complete(gateway: str, service: dict[str, Any], seconds: float) -> int:
 
 
 def chosen(services: list[dict[str, Any]], wanted: str) -> dict[str, Any] | None:
-    """The Ready LLMService that is wanted (namespace/name), or the first."""
+    """The Ready LLMService that is wanted (namespace/name), or the first; only such as generate text."""
     for service in services:
         name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
-        if ready(service) and wanted in ("", name):
+        if ready(service) and generates(service) and wanted in ("", name):
             return service
     return None
+
+
+def generates(service: dict[str, Any]) -> bool:
+    return "Generate" in service["spec"]["model"].get("tasks", ["Generate"])
 
 
 def ready(service: dict[str, Any]) -> bool:

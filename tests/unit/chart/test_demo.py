@@ -23,7 +23,7 @@ def conditions(ready: str, message: str, **others: str) -> install.Json:
         {"type": "Progressing", "status": "True", "message": message, "observedGeneration": 1},
         *({"type": kind, "status": status, "observedGeneration": 1} for kind, status in others.items()),
     ]
-    return {"metadata": {"generation": 1}, "status": {"conditions": found, "model": "smollm2"}}
+    return {"metadata": {"generation": 1}, "status": {"conditions": found, "model": {"name": "smollm2"}}}
 
 
 class Recorder(Steps):

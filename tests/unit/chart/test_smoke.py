@@ -20,9 +20,13 @@ PROBE = f"Bearer {Pepper(PEPPER).probe_key()}"
 COMPLETION = {"choices": [{"message": {"content": "Hello!"}}], "usage": {"completion_tokens": 2}}
 
 
-def service(name: str, ready: str) -> dict[str, Any]:
+def service(name: str, ready: str, *tasks: str) -> dict[str, Any]:
     conditions = [{"type": "Placed", "status": "True"}, {"type": "Ready", "status": ready}]
-    return {"metadata": {"namespace": "demo", "name": name}, "status": {"model": f"m-{name}", "conditions": conditions}}
+    return {
+        "metadata": {"namespace": "demo", "name": name},
+        "spec": {"model": {"tasks": list(tasks)} if tasks else {}},
+        "status": {"model": {"name": f"m-{name}"}, "conditions": conditions},
+    }
 
 
 class World:
@@ -31,7 +35,12 @@ class World:
     def __init__(self) -> None:
         self.without_key = 401
         self.completion: tuple[int, dict[str, Any]] = (200, COMPLETION)
-        self.services = [service("cold", "False"), service("one", "True"), service("two", "True")]
+        self.services = [
+            service("cold", "False"),
+            service("vectors", "True", "Embed"),
+            service("one", "True"),
+            service("two", "True"),
+        ]
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.listed: list[str] = []
 
@@ -123,7 +132,7 @@ def test_without_a_ready_model_the_refusal_is_tested_and_said(
     world.services = []
     assert smoke.main() == 0
     assert world.asked == []
-    assert "none Ready" in capsys.readouterr().out
+    assert "none that is Ready" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("status", [200, 404, 503])
