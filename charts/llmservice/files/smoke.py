@@ -32,12 +32,10 @@ def main() -> int:
     if found is None:
         wanted = os.environ.get("LLMSERVICE", "")
         if wanted:
-            return failed(
-                f"LLMService {wanted} is not Ready, or generates no text: kubectl describe llm -n {wanted.replace('/', ' ')}"
-            )
-        print(
-            f"{len(services)} LLMServices, none that is Ready and generates text: nothing to complete. Apply one and run `helm test` again."
-        )
+            look = f"kubectl describe llm -n {wanted.replace('/', ' ')}"
+            return failed(f"LLMService {wanted} is not Ready, or generates no text: {look}")
+        print(f"{len(services)} LLMServices, none that is Ready and generates text: nothing to complete.")
+        print("Apply one and run `helm test` again.")
         return 0
     return complete(gateway, found, seconds)
 
