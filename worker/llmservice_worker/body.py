@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from llmservice_worker.asgi import Headers, Message, Receive, header
 from llmservice_worker.errors import Refused
@@ -12,6 +13,8 @@ from llmservice_worker.errors import Refused
 JSON_BYTES: Final = 8 * 1024 * 1024
 _PARTS: Final = 300_000
 """Brackets are counted in a millisecond; to make a million objects and throw them away would hold all others up."""
+_INFINITE: Final = b"Infinity"
+"""What a number such as 1e999 comes to; a NaN is refused when a body is parsed."""
 
 
 class ClientGone(Exception):
@@ -76,12 +79,13 @@ def check_duplicates(raw: bytes) -> None:
     json.loads(raw, object_pairs_hook=_object)
 
 
-def dumped(body: dict[str, Any]) -> bytes:
+def dumped(body: Mapping[str, Any]) -> bytes:
     """`body` as JSON; raises Refused where a number is too large for any."""
-    try:
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-    except ValueError:
-        raise Refused(400, "A number of the body is out of range.") from None
+    text = to_json(body)
+    # Ten times as fast as json, and without its refusal: asked for where a number, or a text, may be what it refuses.
+    if _INFINITE in text:
+        _check_numbers(body)
+    return text
 
 
 def digest(*parts: bytes) -> bytes:
@@ -90,6 +94,13 @@ def digest(*parts: bytes) -> bytes:
     for part in parts:
         whole.update(len(part).to_bytes(8, "big") + part)
     return whole.digest()
+
+
+def _check_numbers(body: Mapping[str, Any]) -> None:
+    try:
+        json.dumps(body, allow_nan=False)
+    except ValueError:
+        raise Refused(400, "A number of the body is out of range.") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

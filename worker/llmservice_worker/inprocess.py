@@ -1,19 +1,18 @@
 """Requests to an ASGI app in this process: no socket, and the client's disconnect ends them."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from llmservice_worker.asgi import App, Headers, Message, Send
-from llmservice_worker.body import ClientGone
+from llmservice_worker.body import ClientGone, dumped
 
 
 async def call(
     app: App, path: str, body: Mapping[str, Any], send: Send, headers: Headers = (), gone: asyncio.Event | None = None
 ) -> None:
     """POST JSON to `app`; its messages go to `send`. Set `gone` when the client left: the app then stops its work."""
-    await _call(app, path, json.dumps(body).encode(), "application/json", send, headers, gone)
+    await _call(app, path, dumped(body), "application/json", send, headers, gone)
 
 
 async def _call(

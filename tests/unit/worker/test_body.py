@@ -1,6 +1,9 @@
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmservice_worker.asgi import Message, Receive
 from llmservice_worker.body import ClientGone, check_duplicates, check_headers, digest, dumped, parsed, read, replay
@@ -8,6 +11,8 @@ from llmservice_worker.errors import Refused
 from tests.unit.worker.asgi_apps import error_of
 
 JSON = b"application/json"
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
 
 
 def messages(*given: Message) -> Receive:
@@ -17,6 +22,10 @@ def messages(*given: Message) -> Receive:
         return left.pop(0)
 
     return receive
+
+
+def nested(depth: int) -> bytes:
+    return b'{"a":' * (depth - 1) + b"{}" + b"}" * (depth - 1)
 
 
 def chunk(body: bytes, more: bool = False) -> Message:
@@ -100,10 +109,28 @@ def test_one_key_in_two_objects_is_no_duplicate() -> None:
     check_duplicates(b'{"a":{"a":1},"b":[{"a":1},{"a":2}]}')
 
 
-def test_a_number_that_is_too_large_for_a_number_is_refused() -> None:
-    assert dumped({"a": "é", "b": 1e300}) == b'{"a":"\\u00e9","b":1e+300}'
+@pytest.mark.parametrize("number", ["1e999", "-1e999"])
+def test_a_number_that_is_too_large_for_a_number_is_refused(number: str) -> None:
+    with pytest.raises(Refused, match="out of range") as refused:
+        dumped(parsed(f'{{"a":{{"b":[{number}]}}}}'.encode()))
+    assert refused.value.status == 400
+
+
+def test_what_only_looks_like_such_a_number_passes() -> None:
+    body = {"Infinity": "-Infinity", "b": 1e300, "c": -0.0, "d": 10**400}
+    assert json.loads(dumped(body)) == body
+
+
+@given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=20))
+def test_what_is_written_is_what_was_read(value: Any) -> None:
+    written = dumped({"": value})
+    assert parsed(written) == json.loads(written) == {"": value}
+
+
+def test_the_deepest_body_that_is_read_is_written_too() -> None:
     with pytest.raises(Refused):
-        dumped(parsed(b'{"a":{"b":1e999}}'))
+        parsed(nested(202))
+    assert dumped({"": parsed(nested(201))}) == b'{"":' + nested(201) + b"}"
 
 
 def test_digests_do_not_mix_up_parts() -> None:

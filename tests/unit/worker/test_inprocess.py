@@ -37,7 +37,7 @@ async def test_the_app_sees_path_headers_and_body() -> None:
         seen.append(scope)
         await reply_json(send, 200, (await receive())["body"])
 
-    assert await post(app, "/v1/x", {"a": 1}, [(b"x-request-id", b"r1")]) == (200, b'{"a": 1}')
+    assert await post(app, "/v1/x", {"a": 1}, [(b"x-request-id", b"r1")]) == (200, b'{"a":1}')
     headers = dict(seen[0]["headers"])
     assert (seen[0]["path"], seen[0]["method"], headers[b"x-request-id"]) == ("/v1/x", "POST", b"r1")
-    assert (headers[b"content-type"], headers[b"content-length"]) == (b"application/json", b"8")
+    assert (headers[b"content-type"], headers[b"content-length"]) == (b"application/json", b"7")

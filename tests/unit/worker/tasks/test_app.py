@@ -67,7 +67,7 @@ async def test_the_engine_sees_who_asks_and_none_of_the_bodys_headers() -> None:
     assert len(engine.headers) == 5
     for headers, (_, body) in zip(engine.headers, engine.asked, strict=True):
         assert (headers[b"x-request-id"], headers[b"traceparent"]) == (b"r7", b"t7")
-        assert headers[b"content-length"] == str(len(json.dumps(body))).encode()
+        assert headers[b"content-length"] == str(len(json.dumps(body, separators=(",", ":")))).encode()
 
 
 async def test_an_idempotency_key_stands_for_the_request_that_does_the_work() -> None:
