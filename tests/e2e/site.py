@@ -1,5 +1,6 @@
 """What e2e tests and benchmarks stand on: the cluster, the chart, a namespace with a model, clients."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ SERVICE = "smol"
 KEY = "tester"
 TOOLS = {"enableAutoToolChoice": True, "toolCallParser": "hermes"}
 READY_SECONDS = 420.0
+CHILD_KINDS = "rayservices,rayclusters,services,networkpolicies,poddisruptionbudgets,pods"
 ASK_AGAIN = 0.5
 """Seconds between two looks: a wait must not take the CPU from what it waits for."""
 
@@ -54,6 +56,11 @@ class Site:
     def condition(self, room: str, name: str, kind: str) -> Json:
         """A condition of its present generation; empty where there is none."""
         return install.condition(self.service(room, name), kind)
+
+    def children(self, room: str, name: str) -> list[str]:
+        """What there is of an LLMService, as `<kind>/<name>`."""
+        words = ("get", CHILD_KINDS, "--namespace", room, "-l", f"llmservice.io/service={name}", "-o", "json")
+        return [f"{item['kind']}/{item['metadata']['name']}" for item in json.loads(self.api.kubectl(*words))["items"]]
 
     def apply(self, room: str, *objects: Json) -> None:
         """As a user applies."""
