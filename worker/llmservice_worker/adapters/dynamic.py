@@ -14,6 +14,7 @@ from typing import Final
 from llmservice_worker.adapters.checks import Fault
 from llmservice_worker.adapters.shelf import ENGINE_AWAY, Loaded, Shelf
 from llmservice_worker.errors import LOST, Refused, unknown_model
+from llmservice_worker.fetch.failure import Reason
 
 _log = logging.getLogger(__name__)
 
@@ -22,12 +23,12 @@ REMEMBERED_S: Final = 30.0
 
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _MOST_REMEMBERED: Final = 1024
-_LATER: Final = ("SourceUnreachable", "DiskFull", "CredentialsRefused")
+_LATER: Final = (Reason.SOURCE_UNREACHABLE, Reason.DISK_FULL, Reason.CREDENTIALS_REFUSED)
 
 
 def refusal(model: str, fault: Fault) -> Refused:
     """What a client is told of a fault: not there, not to be had here or now, or not fit to be served."""
-    if fault.reason == "SourceNotFound":
+    if fault.reason == Reason.SOURCE_NOT_FOUND:
         return unknown_model(model)
     if fault.reason == ENGINE_AWAY:
         return Refused(LOST, "The engine is lost.", "model")

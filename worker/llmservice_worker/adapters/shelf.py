@@ -10,11 +10,14 @@ from typing import Final, Protocol
 
 from llmservice_worker.adapters.checks import Fault
 from llmservice_worker.adapters.files import Files
+from llmservice_worker.fetch.failure import Reason
 
 _log = logging.getLogger(__name__)
 
 UNUSED_S: Final = 600.0
 """How long a withdrawn adapter's files stay: a request that was let in before may still be on its way to the engine."""
+FORGET_S: Final = 30.0
+"""How long an engine may take to forget an adapter: one that hangs must not hold up what changes beside it."""
 ENGINE_AWAY: Final = "EngineAway"
 """The reason of a fault that is not the adapter's: there is no engine to load it at this moment."""
 
@@ -47,10 +50,11 @@ class Loaded:
 class Shelf:
     """Loads versions of adapters, and drops those that were withdrawn. `clock`: seconds that only grow."""
 
-    def __init__(self, lora: Lora, files: Files, clock: Callable[[], float]) -> None:
+    def __init__(self, lora: Lora, files: Files, clock: Callable[[], float], forget_s: float = FORGET_S) -> None:
         self._lora = lora
         self._files = files
         self._clock = clock
+        self._forget_s = forget_s
         self._withdrawn: list[tuple[float, Loaded]] = []
 
     async def load(self, name: str, source: str, place: AbstractAsyncContextManager[None] | None = None) -> Loaded:
@@ -78,7 +82,7 @@ class Shelf:
         except Exception:  # noqa: BLE001 - whatever a source does, it breaks only this adapter
             _log.exception("adapter source %s", source)
             message = f"adapter source {source} could not be read: the worker's log has the details"
-            raise Fault("SourceUnreachable", message) from None
+            raise Fault(Reason.SOURCE_UNREACHABLE, message) from None
 
     def withdraw(self, name: str, loaded: Loaded) -> None:
         """No further request gets it; its files go later."""
@@ -105,8 +109,8 @@ class Shelf:
 
     async def _forget(self, loaded: Loaded) -> None:
         try:
-            await self._lora.forget(loaded.handle)
-        except Exception:  # noqa: BLE001 - an engine that is away has forgotten it, and says so elsewhere
+            await asyncio.wait_for(self._lora.forget(loaded.handle), self._forget_s)
+        except Exception:  # noqa: BLE001 - an engine that hangs, or is away, says so elsewhere
             _log.exception("the engine does not forget adapter %s", loaded.handle)
         finally:
             self._files.drop(loaded.directory)
