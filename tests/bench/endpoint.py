@@ -18,7 +18,7 @@ import aiohttp
 from hack.cluster.cache import REPOSITORY
 from hack.cluster.poll import wait_until
 from hack.cluster.progress import Steps
-from tests.bench import peers
+from tests.bench import overload, peers
 from tests.bench.engine_kill import kill_to_answer
 from tests.bench.load import Cell, Target, run_cell, stream
 from tests.bench.memory import resident_mb
@@ -28,8 +28,8 @@ Json = dict[str, Any]
 
 ROOM: Final = "bench"
 NAME: Final = peers.MODEL
-ROUNDS: Final = 3
-CONCURRENCY: Final = {1: 3, 8: 16, 32: 64}
+ROUNDS: Final = 5
+CONCURRENCY: Final = {1: 4, 8: 16, 32: 64}
 """Streams at once, and how many in all in one round."""
 LATER: Final = 8
 KILLS: Final = 2
@@ -99,6 +99,11 @@ def main() -> int:
     steps = Steps()
     with deployed(ROOM) as site:
         peers.stop(site, ROOM)
+        with steps.step("overload"):
+            try:
+                crowd = asyncio.run(overload.measure(overload.start(site, ROOM)))
+            finally:
+                overload.stop(site, ROOM)
         ours, ready_seconds = start_ours(site)
         try:
             ratio = asyncio.run(first_and_later(ours))
@@ -121,6 +126,7 @@ def main() -> int:
         "ready_s": round(ready_seconds, 1),
         "first_over_later": round(ratio, 2),
         "engine_kill_to_answer_s": round(median(back), 1),
+        **crowd,
         **ratios(cells),
         "errors": len(errors),
         "rss_mb": memory,
