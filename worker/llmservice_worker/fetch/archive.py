@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from llmservice_worker.fetch.failure import FetchFailed, Interrupted, Reason, of_status
+from llmservice_worker.fetch.failure import FetchFailed, Reason, cut_off, of_status
 from llmservice_worker.fetch.plan import MOST_FILES, Checksum, RemoteFile, is_safe
 from llmservice_worker.fetch.remote import CHUNK, http_read
 from llmservice_worker.fetch.source import Source
@@ -39,9 +39,9 @@ class Archive:
         try:
             answer = self._client.head(url, follow_redirects=True, headers={"Accept-Encoding": "identity"})
         except httpx.HTTPError as error:
-            raise Interrupted(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+            raise cut_off(error) from error
         if answer.status_code >= 400 and answer.status_code != 405:
-            raise of_status(answer.status_code, url, _CREDENTIALS) or Interrupted(f"HTTP {answer.status_code}")
+            raise of_status(answer.status_code, url, _CREDENTIALS)
         length = answer.headers.get("content-length", "")
         size = int(length) if length.isdigit() and answer.status_code == 200 else None
         digest = self._source.sha256 or ""
@@ -72,7 +72,7 @@ def entries(archive: Path, what: str) -> list[Entry]:
                 if member.isreg():
                     found.append(Entry(RemoteFile(_plain(member.name), member.size), member.offset_data))
     except _UNSOUND as error:
-        raise FetchFailed(Reason.CORRUPT, f"{what} is no sound tar or tar.gz archive: {error}") from error
+        raise _unsound(what, error) from error
     folder = _folder([entry.file.path for entry in found])
     return [replace(entry, file=replace(entry.file, path=entry.file.path[len(folder) :])) for entry in found]
 
@@ -97,7 +97,7 @@ def extract(archive: Path, wanted: Sequence[Entry], target: Path, what: str) -> 
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _copy(stream, path, entry.file.size or 0)
     except _UNSOUND as error:
-        raise FetchFailed(Reason.CORRUPT, f"{what} is no sound tar or tar.gz archive: {error}") from error
+        raise _unsound(what, error) from error
 
 
 def _copy(stream: "_Bounded", path: Path, size: int) -> None:
@@ -154,6 +154,10 @@ class _Bounded(io.BufferedIOBase):
     def _check(self, end: int) -> None:
         if end > self._limit + 20 * 512:
             raise _unsafe(self._what, f"over {self._limit // 2**20} MiB once unpacked")
+
+
+def _unsound(what: str, error: Exception) -> FetchFailed:
+    return FetchFailed(Reason.CORRUPT, f"{what} is no sound tar or tar.gz archive: {error}")
 
 
 def _unsafe(what: str, found: str) -> FetchFailed:

@@ -55,15 +55,22 @@ def of_disk(error: OSError, where: str) -> FetchFailed:
     )
 
 
-def of_status(status: int, what: str, credentials: str) -> FetchFailed | None:
-    """The failure that an HTTP status means, None where it is worth another try. `credentials`: what to check."""
+def cut_off(error: Exception) -> Interrupted:
+    """What a library says of a connection that there is not, or is no more."""
+    return Interrupted(f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+def of_status(status: int, what: str, credentials: str, code: str = "") -> FetchFailed | Interrupted:
+    """What an HTTP status means. `credentials`: what to check; `code`: the server's own word for it."""
+    if code:
+        what = f"{what} ({code})"
     if status in (401, 403):
         return FetchFailed(Reason.CREDENTIALS_REFUSED, f"{what}: access refused (HTTP {status}); {credentials}")
     if status in (404, 410):
         return FetchFailed(Reason.SOURCE_NOT_FOUND, f"{what} does not exist (HTTP {status}): correct spec.model.source")
     if 400 <= status < 500 and status not in (408, 425, 429):
         return FetchFailed(Reason.SOURCE_UNREACHABLE, f"{what}: the server refuses the request (HTTP {status})")
-    return None
+    return Interrupted(f"HTTP {status} {code}".rstrip())
 
 
 def unreachable(what: str, why: str) -> FetchFailed:

@@ -76,16 +76,15 @@ class Fetcher:
         return fetched
 
     def _listed(self, remote: Remote, source: Source) -> list[RemoteFile]:
-        waiting = threading.Event()
-        for attempt in range(TRIES - 1):
+        waiting, tries = threading.Event(), 0
+        while True:
             try:
                 return remote.files()
-            except Interrupted:
-                self.pause(waiting, 2.0**attempt)
-        try:
-            return remote.files()
-        except Interrupted as error:
-            raise unreachable(source.uri, str(error)) from error
+            except Interrupted as error:
+                tries += 1
+                if tries == TRIES:
+                    raise unreachable(source.uri, str(error)) from error
+            self.pause(waiting, 2.0 ** (tries - 1))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
-from llmservice_worker.fetch.failure import FetchFailed, Interrupted, Reason, of_status
+from llmservice_worker.fetch.failure import FetchFailed, Interrupted, Reason, cut_off, of_status
 from llmservice_worker.fetch.plan import Checksum, RemoteFile
 from llmservice_worker.fetch.remote import http_read
 from llmservice_worker.fetch.source import Source
@@ -45,7 +45,7 @@ class Hub:
                 Reason.SOURCE_UNREACHABLE, f"{self._endpoint} is no URL ({error}): correct model.endpoint"
             ) from error
         except httpx.HTTPError as error:
-            raise Interrupted(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+            raise cut_off(error) from error
         if answer.status_code != 200:
             raise self._refused(answer.status_code)
         try:
@@ -67,7 +67,7 @@ class Hub:
         url = f"{self._endpoint}/api/models/{self._repository}"
         return f"{url}/revision/{quote(self._revision, safe='')}" if self._revision else url
 
-    def _refused(self, status: int) -> Exception:
+    def _refused(self, status: int) -> FetchFailed | Interrupted:
         """The public hub hides what does not exist from anonymous callers behind a 401."""
         at = f" at {self._revision}" if self._revision else ""
         what = f"hf://{self._repository}{at}"
@@ -75,7 +75,7 @@ class Hub:
             return FetchFailed(
                 Reason.CREDENTIALS_REFUSED, f"{what} does not exist or needs a token (HTTP 401); {_CREDENTIALS}"
             )
-        return of_status(status, what, _CREDENTIALS) or Interrupted(f"HTTP {status}")
+        return of_status(status, what, _CREDENTIALS)
 
 
 class _Lfs(BaseModel):

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import httpx
 
-from llmservice_worker.fetch.failure import FetchFailed, Interrupted, NotResumable, Reason, of_status
+from llmservice_worker.fetch.failure import FetchFailed, NotResumable, Reason, cut_off, of_status
 from llmservice_worker.fetch.plan import RemoteFile
 
 CHUNK: Final = 1024 * 1024
@@ -40,12 +40,11 @@ def http_read(
     except httpx.TooManyRedirects as error:
         raise FetchFailed(Reason.SOURCE_UNREACHABLE, f"{what}: the server redirects in a circle") from error
     except httpx.TransportError as error:
-        raise Interrupted(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+        raise cut_off(error) from error
 
 
 def _check(response: httpx.Response, offset: int, what: str, credentials: str) -> None:
     if response.status_code >= 400:
-        failure = of_status(response.status_code, what, credentials)
-        raise failure if failure else Interrupted(f"HTTP {response.status_code}")
+        raise of_status(response.status_code, what, credentials)
     if offset and not response.headers.get("content-range", "").startswith(f"bytes {offset}-"):
         raise NotResumable(what)

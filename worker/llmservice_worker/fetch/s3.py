@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from llmservice_worker.fetch.failure import FetchFailed, Interrupted, Reason, of_status
+from llmservice_worker.fetch.failure import FetchFailed, Interrupted, Reason, cut_off, of_status
 from llmservice_worker.fetch.plan import Checksum, RemoteFile
 from llmservice_worker.fetch.remote import CHUNK
 from llmservice_worker.fetch.source import Source
@@ -67,7 +67,7 @@ class Bucket:
         except ClientError as error:
             raise _refused(error, what) from error
         except (BotoCoreError, HTTPError) as error:  # no connection, none any more, or too few bytes
-            raise Interrupted(f"{type(error).__name__}: {error}") from error
+            raise cut_off(error) from error
 
 
 def _client(source: Source, credentials: Mapping[str, str]) -> Any:
@@ -108,7 +108,7 @@ def _file(entry: Mapping[str, Any], prefix: str) -> RemoteFile:
     )
 
 
-def _refused(error: ClientError, what: str) -> Exception:
+def _refused(error: ClientError, what: str) -> FetchFailed | Interrupted:
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
     code = str(error.response.get("Error", {}).get("Code", ""))
     if status == 412:
@@ -117,4 +117,4 @@ def _refused(error: ClientError, what: str) -> Exception:
         return FetchFailed(Reason.CREDENTIALS_REFUSED, f"{what}: access refused ({code}); {_CREDENTIALS}")
     if code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
         return FetchFailed(Reason.SOURCE_UNREACHABLE, f"{what} is in another region: set AWS_REGION in the Secret")
-    return of_status(status, f"{what} ({code})" if code else what, _CREDENTIALS) or Interrupted(f"HTTP {status} {code}")
+    return of_status(status, what, _CREDENTIALS, code)

@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from llmservice_worker.fetch import fetching
+from llmservice_worker.fetch.download import TRIES
 from llmservice_worker.fetch.failure import FetchFailed, Interrupted, Reason
 from llmservice_worker.fetch.fetching import Fetcher
 from llmservice_worker.fetch.hub import Hub
@@ -35,6 +37,42 @@ def in_a_circle(request: httpx.Request) -> httpx.Response:
 def test_a_listing_that_redirects_in_a_circle_is_an_interruption() -> None:
     with pytest.raises(Interrupted, match="TooManyRedirects"):
         hub(in_a_circle).files()
+
+
+class Listing:
+    """Lists nothing the first `failures` times that it is asked."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.asked = 0
+
+    def files(self) -> list[RemoteFile]:
+        """One file."""
+        self.asked += 1
+        if self.asked <= self.failures:
+            raise Interrupted("ConnectError")
+        return [RemoteFile("config.json", 2)]
+
+    def read(self, file: RemoteFile, offset: int) -> AbstractContextManager[Iterator[bytes]]:
+        """Nobody reads."""
+        raise NotImplementedError(file.path, offset)
+
+
+@pytest.mark.parametrize("failures", [0, 1, TRIES - 1])
+def test_a_listing_is_asked_for_again_at_growing_distances(tmp_path: Path, failures: int) -> None:
+    pauses, remote = Pauses(), Listing(failures)
+    fetcher = Fetcher(tmp_path, {}, Meter(time.monotonic), lambda _: None, pauses)
+    assert fetcher._listed(remote, Source(uri="hf://org/name")) == [RemoteFile("config.json", 2)]
+    assert remote.asked == failures + 1
+    assert pauses.seconds == [1, 2, 4, 8][:failures]
+
+
+def test_a_source_that_never_lists_is_unreachable(tmp_path: Path) -> None:
+    pauses, remote = Pauses(), Listing(TRIES)
+    fetcher = Fetcher(tmp_path, {}, Meter(time.monotonic), lambda _: None, pauses)
+    with pytest.raises(FetchFailed, match="hf://org/name cannot be reached: ConnectError") as failed:
+        fetcher._listed(remote, Source(uri="hf://org/name"))
+    assert (failed.value.reason, remote.asked, len(pauses.seconds)) == (Reason.SOURCE_UNREACHABLE, TRIES, TRIES - 1)
 
 
 @pytest.mark.parametrize(
