@@ -5,21 +5,21 @@ A replica is asked until it has loaded all that this generation of the spec name
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from llmservice_api.llmservice import Adapter
 from llmservice_api.names import REPLICA_PORT
 from llmservice_operator.engine import is_ready_worker
 from llmservice_operator.observed import Replicas
+from llmservice_worker.args import AdapterState
 
 Json = dict[str, Any]
 Answer = Sequence[Json] | None
 """What a replica says of its adapters; None where it does not answer (yet)."""
 
-LOADED: Final = "Loaded"
-LOADING: Final = "Loading"
-FAILED: Final = "Failed"
-_STATES: Final = (LOADED, LOADING, FAILED)
+LOADED: Final[AdapterState] = "Loaded"
+LOADING: Final[AdapterState] = "Loading"
+FAILED: Final[AdapterState] = "Failed"
 _LOADING_AGAIN: Final = 2.0
 _SILENT_AGAIN: Final = 10.0
 _FAILED_AGAIN: Final = 30.0
@@ -102,7 +102,7 @@ def _of(adapter: Adapter, answer: Sequence[Json]) -> Json:
     wanted = (adapter.name, adapter.source)
     found = next((each for each in answer if (each.get("name"), each.get("source")) == wanted), {})
     state = found.get("state")
-    if state not in _STATES:
+    if state not in get_args(AdapterState):
         return _status(adapter.name, LOADING)
     return _status(adapter.name, str(state), _text(found, "reason", _REASON_MAX), _text(found, "message", _MESSAGE_MAX))
 

@@ -159,6 +159,10 @@ ADAPTER_ENDPOINTS: Final = {"hf": "LLMSERVICE_ADAPTERS_HF_ENDPOINT", "s3": "LLMS
 """Variables of a replica with the mirror of the hub, and the S3 server (also for gs://), that adapters come from."""
 
 
+AdapterState = Literal["Loading", "Loaded", "Failed"]
+"""How it stands with an adapter, as a replica's `/state` says it."""
+
+
 class Adapter(Part):
     """A LoRA adapter that is named in the spec."""
 

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any, Final
 
-from llmservice_worker.asgi import Headers
+from llmservice_worker.asgi import Headers, Scope
 from llmservice_worker.redaction import redact
 
 _KINDS: Final[dict[int, tuple[str, str | None, str]]] = {
@@ -60,6 +60,13 @@ class Refused(Exception):
 def unknown_model(name: str) -> Refused:
     """The refusal of a model that is not served."""
     return Refused(404, f"The model '{name[:128]}' does not exist.", "model", "model_not_found")
+
+
+def check_method(scope: Scope, wanted: str) -> None:
+    """Raises Refused (405) where a request has another method than the one of its route."""
+    if scope["method"] != wanted:
+        message = f"Not allowed to {scope['method']} on {scope['path'][:200]}: use {wanted}."
+        raise Refused(405, message, headers=[(b"allow", wanted.encode())])
 
 
 def status_of(status: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from llmservice_worker.args import Task
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
 from llmservice_worker.body import ClientGone
-from llmservice_worker.errors import Refused, unknown_model
+from llmservice_worker.errors import Refused, check_method, unknown_model
 from llmservice_worker.routes import MODELS, Route, route
 
 
@@ -60,7 +60,7 @@ class Ingress:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if path == MODELS or path.startswith(MODELS + "/"):
-            _check_method(scope, "GET")
+            check_method(scope, "GET")
             return await self._models(path.removeprefix(MODELS).removeprefix("/"), path == MODELS, send)
         mounted = next((app for prefix, app in self._mounts.items() if path.startswith(prefix)), None)
         if mounted is not None:
@@ -68,7 +68,7 @@ class Ingress:
         found = route(path, self._tasks)
         if found is None:
             raise Refused(404, f"Invalid URL ({scope['method']} {path[:200]})", code="unknown_url")
-        _check_method(scope, "POST")
+        check_method(scope, "POST")
         return await self._validation.pass_on(found, scope, receive, send)
 
     async def _models(self, name: str, all_of_them: bool, send: Send) -> None:
@@ -82,12 +82,6 @@ class Ingress:
 
     def _card(self, name: str, parent: str | None) -> dict[str, Any]:
         return {"id": name, **self._model} if parent is None else {"id": name, **self._model, "parent": parent}
-
-
-def _check_method(scope: Scope, wanted: str) -> None:
-    if scope["method"] != wanted:
-        message = f"Not allowed to {scope['method']} on {scope['path'][:200]}: use {wanted}."
-        raise Refused(405, message, headers=[(b"allow", wanted.encode())])
 
 
 def _json(value: Any) -> bytes:

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from llmservice_worker.access import Access
+from llmservice_worker.args import AdapterState
 
 OTHER: Final = "other"
 """What a label says for all that would make too many values of it."""
 _MOST_MODELS: Final = 100
-ADAPTER_STATES: Final = ("Loading", "Loaded", "Failed")
 
 _DURATIONS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 _FIRST_TOKENS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
@@ -102,5 +102,5 @@ class EngineMetrics:
         def count(state: str) -> int:
             return sum(adapter["state"] == state for adapter in told())
 
-        for state in ADAPTER_STATES:
+        for state in get_args(AdapterState):
             self._adapters.labels(state).set_function(partial(count, state))

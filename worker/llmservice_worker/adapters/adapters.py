@@ -8,13 +8,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from llmservice_worker.adapters.checks import Fault
 from llmservice_worker.adapters.dynamic import DynamicAdapters
 from llmservice_worker.adapters.files import Files
 from llmservice_worker.adapters.shelf import Loaded, Lora, Shelf
-from llmservice_worker.args import Adapter, UserConfig
+from llmservice_worker.args import Adapter, AdapterState, UserConfig
 from llmservice_worker.errors import Refused, unknown_model
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Standing:
     """How it stands with one adapter of the spec."""
 
     adapter: Adapter
-    state: Literal["Loading", "Loaded", "Failed"]
+    state: AdapterState
     reason: str | None = None
     message: str | None = None
 

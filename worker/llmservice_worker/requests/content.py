@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, Tag, model_validator
 
-from llmservice_worker.requests.fields import MESSAGES, TEXT_OR_LIST, TOOLS, Name, Part, Slot, Text, kind
+from llmservice_worker.requests.fields import MESSAGES, TEXT_OR_LIST, TOOLS, Id, Name, Part, Slot, Text, kind
 
 PARTS: Final = 256
 _URL_PARTS: Final = ("image_url", "audio_url")
@@ -88,7 +88,7 @@ class CalledFunction(Part):
 class ToolCall(Part):
     """A tool call of an assistant's message."""
 
-    id: Annotated[str, Field(min_length=1, max_length=256)]
+    id: Id
     type: Literal["function"]
     function: CalledFunction
     index: int | None = None
@@ -104,7 +104,7 @@ class ChatMessage(Part):
     reasoning: Text | None = None
     reasoning_content: Text | None = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=TOOLS, fail_fast=True)] | None = None
-    tool_call_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    tool_call_id: Id | None = None
     audio: None = None
     function_call: None = None
     annotations: list[Any] | None = Field(default=None, max_length=PARTS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, ValidationInfo
 
@@ -99,6 +99,7 @@ def _keys(bias: dict[str, float]) -> Iterable[int]:
 
 Text = Annotated[str, Field(max_length=TEXT)]
 Word = Annotated[str, Field(min_length=1, max_length=256)]
+Id = Annotated[str, Field(min_length=1, max_length=256)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]+$", max_length=128)]
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 TopP = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -121,6 +122,8 @@ Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
 ]
 Label = Annotated[str, Field(max_length=512)]
+ServiceTier = Literal["auto", "default", "flex", "scale", "priority"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
 
 class ThinkingKwargs(Part):

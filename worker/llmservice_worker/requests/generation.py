@@ -85,7 +85,7 @@ class ChatRequest(Sampling):
     tools: Tools | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    reasoning_effort: f.Effort | None = None
     include_reasoning: bool | None = None
     chat_template_kwargs: f.ThinkingKwargs | None = None
     add_generation_prompt: bool | None = None
@@ -93,7 +93,7 @@ class ChatRequest(Sampling):
     echo: bool | None = None
     metadata: f.Metadata | None = None
     store: Literal[False] | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
+    service_tier: f.ServiceTier | None = None
     safety_identifier: f.Label | None = None
     prompt_cache_key: f.Label | None = None
     prompt_cache_retention: f.Label | None = None

@@ -9,7 +9,6 @@ from llmservice_worker.requests import fields as f
 from llmservice_worker.requests.content import PARTS
 from llmservice_worker.requests.grammar import Schema
 
-Id = Annotated[str, Field(min_length=1, max_length=256)]
 Temperature = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -62,7 +61,7 @@ class ToolUseBlock(Block):
     """A call that the model made."""
 
     type: Literal["tool_use"]
-    id: Id
+    id: f.Id
     name: f.Name
     input: dict[str, Any]
 
@@ -76,7 +75,7 @@ class ToolResultBlock(Block):
     """What the application answered to a call."""
 
     type: Literal["tool_result"]
-    tool_use_id: Id
+    tool_use_id: f.Id
     content: (
         Annotated[
             Annotated[f.Text, Tag("<text>")] | Annotated[list[ResultPart], Field(max_length=PARTS), Tag("<list>")],

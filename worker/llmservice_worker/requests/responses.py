@@ -7,9 +7,8 @@ from pydantic import Field, Tag, model_validator
 
 from llmservice_worker.requests import fields as f
 from llmservice_worker.requests.content import PARTS
-from llmservice_worker.requests.grammar import Schema, Structured
+from llmservice_worker.requests.grammar import PlainFormat, Schema, Structured
 
-Id = Annotated[str, Field(min_length=1, max_length=256)]
 Status = Literal["in_progress", "completed", "incomplete"]
 
 
@@ -52,7 +51,7 @@ class Message(f.Part):
     type: Literal["message"] | None = None
     role: Literal["user", "assistant", "system", "developer"]
     content: Annotated[Annotated[f.Text, Tag("<text>")] | Annotated[InputParts, Tag("<list>")], f.TEXT_OR_LIST]
-    id: Id | None = None
+    id: f.Id | None = None
     status: Status | None = None
 
 
@@ -60,10 +59,10 @@ class FunctionCall(f.Part):
     """A call that an earlier response made."""
 
     type: Literal["function_call"]
-    call_id: Id
+    call_id: f.Id
     name: f.Name
     arguments: f.Text
-    id: Id | None = None
+    id: f.Id | None = None
     status: Status | None = None
 
 
@@ -71,9 +70,9 @@ class FunctionCallOutput(f.Part):
     """What the application answered to a call."""
 
     type: Literal["function_call_output"]
-    call_id: Id
+    call_id: f.Id
     output: f.Text
-    id: Id | None = None
+    id: f.Id | None = None
     status: Status | None = None
 
 
@@ -88,7 +87,7 @@ class ReasoningItem(f.Part):
     """The reasoning that an earlier response held."""
 
     type: Literal["reasoning"]
-    id: Id | None = None
+    id: f.Id | None = None
     summary: list[ReasoningText] = Field(default=[], max_length=PARTS)
     content: list[ReasoningText] | None = Field(default=None, max_length=PARTS)
     encrypted_content: None = None
@@ -122,12 +121,6 @@ class NamedFunction(f.Part):
     name: f.Name
 
 
-class PlainFormat(f.Part):
-    """Text, or any JSON object."""
-
-    type: Literal["text", "json_object"]
-
-
 class SchemaFormat(f.Part):
     """JSON of a schema."""
 
@@ -156,7 +149,7 @@ class TextConfig(f.Part):
 class Reasoning(f.Part):
     """How long the model thinks."""
 
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    effort: f.Effort | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
 
 
@@ -204,7 +197,7 @@ class ResponsesRequest(f.Request):
     prompt_cache_key: f.Label | None = None
     prompt_cache_retention: f.Label | None = None
     safety_identifier: f.Label | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
+    service_tier: f.ServiceTier | None = None
     stream_options: dict[Literal["include_obfuscation"], bool] | None = None
     user: f.Label | None = None
 

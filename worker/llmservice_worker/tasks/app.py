@@ -11,7 +11,7 @@ from llmservice_worker import body as bodies
 from llmservice_worker.access import note_model
 from llmservice_worker.args import TEMPLATE_FIELDS
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
-from llmservice_worker.errors import Refused
+from llmservice_worker.errors import Refused, check_method
 from llmservice_worker.tasks.answers import Classification, CodeAnswer, Writing
 from llmservice_worker.tasks.classification import classify
 from llmservice_worker.tasks.engine import Engine, passed_on
@@ -47,9 +47,7 @@ class TaskApp:
         if task not in TEMPLATE_FIELDS:
             message = f"There is no task '{task[:64]}': use {PREFIX}{{{','.join(TEMPLATE_FIELDS)}}}."
             raise Refused(404, message, code="unknown_url")
-        if scope["method"] != "POST":
-            message = f"Not allowed to {scope['method']} on {scope['path']}: use POST."
-            raise Refused(405, message, headers=[(b"allow", b"POST")])
+        check_method(scope, "POST")
         bodies.check_headers(scope["headers"], b"application/json", bodies.JSON_BYTES)
         request = parsed(task, await bodies.read(receive, bodies.JSON_BYTES), self._model)
         async with _watched(receive) as gone:
