@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from llmservice_api.apikey import APIKey
 from llmservice_api.base import ApiModel
+from llmservice_api.budget import Budget
 from llmservice_api.gpupool import GPUPool
 from llmservice_api.llmservice import LLMService
-from llmservice_api.names import APIKEYS, GPUPOOLS, GROUP, LLMSERVICES, VERSION
+from llmservice_api.names import APIKEYS, BUDGETS, GPUPOOLS, GROUP, LLMSERVICES, VERSION
 
 Json = dict[str, Any]
 
@@ -105,6 +106,22 @@ KINDS: Final = (
             Column("Reason", _condition("Ready", "reason")),
             Column("Secret", ".status.secretName"),
             Column("Expires", ".spec.expiresAt"),
+            Column("Role", ".spec.role", priority=1),
+            Column("Serial", ".status.serial", "integer", priority=1),
+            _AGE,
+        ),
+    ),
+    Kind(
+        model=Budget,
+        plural=BUDGETS,
+        short_names=("bud",),
+        columns=(
+            Column("Window", ".spec.window"),
+            Column("Tokens", ".spec.tokens", "integer"),
+            Column("Cost", ".spec.cost"),
+            Column("Percent", ".status.percent", "integer"),
+            Column("Spent", _condition("Spent", "status")),
+            Column("Cost Center", ".spec.costCenter", priority=1),
             _AGE,
         ),
     ),

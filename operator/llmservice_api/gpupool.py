@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from llmservice_api.base import INT32_MAX, ApiModel, Quantity, rules
+from llmservice_api.pricing import Pricing
 from llmservice_api.status import Conditioned
 
 
@@ -70,6 +71,9 @@ class GPUPoolSpec(ApiModel):
         pattern=r"^[0-9]+(\.[0-9]+)?$",
         max_length=32,
         description="Price of one node for an hour; the cheapest pool that fits is the default placement.",
+    )
+    pricing: Pricing | None = Field(
+        default=None, description="What tokens cost here, of services that have no prices of their own."
     )
     max_nodes: int | None = Field(default=None, ge=0, le=INT32_MAX, description="Most nodes that the pool may have.")
     allow_trust_remote_code: bool = Field(

@@ -8,6 +8,7 @@ from llmservice_api.base import DNS_SUBDOMAIN, ApiModel, Duration, ModelName, Ob
 from llmservice_api.engine import Engine
 from llmservice_api.llmservice_status import LLMServiceStatus
 from llmservice_api.names import NAME_MAX
+from llmservice_api.pricing import Pricing
 from llmservice_api.task_templates import TaskTemplates
 
 _SOURCE = (
@@ -234,6 +235,7 @@ class LLMServiceSpec(ApiModel):
     )
     dynamic_adapters: DynamicAdapters | None = Field(default=None, description="Adapters loaded at their first use.")
     task_templates: TaskTemplates = Field(default=TaskTemplates(), description="Prompts of /v1/tasks/….")
+    pricing: Pricing | None = Field(default=None, description="What tokens cost; default: the prices of its GPUPool.")
     rollout: Rollout = Field(default=Rollout(), description="How changes roll out.")
     paused: bool = Field(default=False, description="True: the operator leaves the service as it is.")
 

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from llmservice_api.base import ApiModel
+from llmservice_api.pricing import Pricing
 from llmservice_api.status import Conditioned
 
 
@@ -63,4 +64,5 @@ class LLMServiceStatus(Conditioned):
     revision: RevisionStatus | None = Field(default=None, description="Active and pending revision.")
     progress: ProgressStatus | None = Field(default=None, description="While a revision starts.")
     adapters: list[AdapterStatus] | None = Field(default=None, description="Adapters of the active revision.")
+    pricing: Pricing | None = Field(default=None, description="What tokens cost, by which usage is charged.")
     placement: PlacementStatus | None = Field(default=None, description="Pool chosen.")

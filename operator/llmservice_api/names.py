@@ -11,6 +11,7 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 LLMSERVICES: Final = "llmservices"
 GPUPOOLS: Final = "gpupools"
 APIKEYS: Final = "apikeys"
+BUDGETS: Final = "budgets"
 
 FIELD_MANAGER: Final = "llmservice-operator"
 LABEL_SERVICE: Final = f"{GROUP}/service"
@@ -32,6 +33,8 @@ FETCH_PORT: Final = 8091
 GATEWAY_SERVICE: Final = "gateway"
 KEY_PREFIX: Final = "llms"
 PROBE_KEY_ID: Final = "probe"
+ADMIN_HEADER: Final = "x-llmservice-admin"
+"""What the gateway tells the ledger of an Admin key: the namespace that it may see, `*` for all."""
 ADDRESS_HEADER: Final = "x-llmservice-address"
 """What the gateway tells the probe's key alone: the address that it asked, `<ip>:<port>`."""
 

@@ -18,6 +18,7 @@ class ConditionType(StrEnum):
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     LIMITS_ENFORCED = "LimitsEnforced"
+    SPENT = "Spent"
 
 
 class Reason(StrEnum):
@@ -86,3 +87,6 @@ class Reason(StrEnum):
     EXPIRED = "Expired"
     SECRET_TAKEN = "SecretTaken"
     NOT_YET_ENFORCED = "NotYetEnforced"
+    ENFORCED = "Enforced"
+    BUDGET_NOT_FOUND = "BudgetNotFound"
+    METERING_OFF = "MeteringOff"

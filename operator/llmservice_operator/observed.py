@@ -24,7 +24,7 @@ class RedisStore:
 
 @dataclass(frozen=True)
 class Install:
-    """How the operator was installed: where the gateway is, inside and for the world."""
+    """How the operator was installed: where the gateway is, inside and for the world; no ledger, no metering."""
 
     namespace: str
     gateway_url: str
@@ -34,6 +34,7 @@ class Install:
     gcs_store: RedisStore | None = None
     tracing_endpoint: str | None = None
     monitoring_namespace: str | None = None
+    ledger_url: str | None = None
 
 
 @dataclass(frozen=True)

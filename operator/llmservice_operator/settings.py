@@ -37,6 +37,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             kuberay_namespace=environment.get("LLMSERVICE_KUBERAY_NAMESPACE") or "kuberay-system",
             gcs_store=_gcs_store(environment),
             tracing_endpoint=_url(environment, "LLMSERVICE_TRACING_ENDPOINT"),
+            ledger_url=_url(environment, "LLMSERVICE_LEDGER_URL"),
             monitoring_namespace=environment.get("LLMSERVICE_MONITORING_NAMESPACE") or None,
         ),
         pepper_file=Path(
