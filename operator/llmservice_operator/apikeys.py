@@ -16,7 +16,7 @@ from llmservice_api.names import APIKEYS
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.cluster import ApiError, Cluster
 from llmservice_operator.conditions import Finding, false, merge, news, true
-from llmservice_operator.execute import record
+from llmservice_operator.execute import record, write_status
 from llmservice_operator.keys import Key, digest, make_key
 from llmservice_operator.observed import Install, instant
 from llmservice_operator.resources.secret import make_key_secret
@@ -98,17 +98,9 @@ class KeyIssuer:
             "observedGeneration": generation,
             "conditions": merge(found, before.get("conditions", []), generation, self.clock()),
         }
-        if wanted == before:
-            return
-        try:
-            answer = await self.cluster.apply_status(APIKEYS, metadata["namespace"], metadata["name"], wanted)
-        except ApiError as error:
-            if error.status == 404:  # deleted meanwhile: its event is on the way
-                return
-            raise
-        self.store.put(APIKEYS, answer)
-        told = news(found, before.get("conditions", []))
-        await record(self.cluster, "APIKey", api_key, told, self.clock(), self.instance)
+        if await write_status(self.cluster, self.store, APIKEYS, known, wanted):
+            told = news(found, before.get("conditions", []))
+            await record(self.cluster, "APIKey", api_key, told, self.clock(), self.instance)
 
 
 def is_issued(api_key: Json) -> bool:

@@ -1,4 +1,4 @@
-"""Carry out a decision: server-side apply, delete, Events. What the API server refuses comes back as a value."""
+"""Carry out a decision: server-side apply, delete, status, Events. What the API refuses comes back as a value."""
 
 import asyncio
 import hashlib
@@ -24,11 +24,12 @@ async def execute(cluster: Cluster, store: Store, plan: Plan) -> dict[Ref, Refus
     writes = (_apply(cluster, store, plural, obj) for plural, obj in plan.apply)
     # All have ended before one's failure is raised: else the retry would write beside them.
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
-    refused = []
+    refused: list[tuple[Ref, Refused]] = []
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
-        refused += [outcome] if outcome is not None else []
+        if outcome is not None:
+            refused.append(outcome)
     for ref in plan.delete:
         obj = store.get(ref)
         if obj is not None:
@@ -58,6 +59,21 @@ def _is_same_owners(known: Json | None, obj: Json) -> bool:
         return is_owned(known, owners[0]["uid"])
     labels = known["metadata"].get("labels", {})
     return all(labels.get(name) == obj["metadata"]["labels"][name] for name in (LABEL_NAMESPACE, LABEL_SERVICE))
+
+
+async def write_status(cluster: Cluster, store: Store, plural: str, obj: Json, wanted: Json) -> bool:
+    """Write the status of `obj`, as it is known; False where it says that already, or nobody is left to say it of."""
+    if wanted == (obj.get("status") or {}):
+        return False
+    metadata = obj["metadata"]
+    try:
+        answer = await cluster.apply_status(plural, metadata.get("namespace", ""), metadata["name"], wanted)
+    except ApiError as error:
+        if error.status == 404:  # deleted meanwhile: its event is on the way
+            return False
+        raise
+    store.put(plural, answer)
+    return True
 
 
 async def record(

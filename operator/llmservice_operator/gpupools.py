@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.names import GPUPOOLS
 from llmservice_api.reasons import ConditionType, Reason
-from llmservice_operator.cluster import ApiError, Cluster
+from llmservice_operator.cluster import Cluster
 from llmservice_operator.conditions import Finding, false, merge, true
+from llmservice_operator.execute import write_status
 from llmservice_operator.placement import matches
 from llmservice_operator.store import Ref, Store
 
@@ -31,15 +32,8 @@ class PoolReporter:
         pool = self.store.get(Ref(GPUPOOLS, "", name))
         if pool is None or "deletionTimestamp" in pool["metadata"]:
             return
-        before = pool.get("status") or {}
-        wanted = self._status(pool, before)
-        if wanted == before:
-            return
-        try:
-            self.store.put(GPUPOOLS, await self.cluster.apply_status(GPUPOOLS, "", name, wanted))
-        except ApiError as error:
-            if error.status != 404:  # 404: deleted meanwhile
-                raise
+        wanted = self._status(pool, pool.get("status") or {})
+        await write_status(self.cluster, self.store, GPUPOOLS, pool, wanted)
 
     def _status(self, pool: Json, before: Json) -> Json:
         labels = [node["metadata"].get("labels", {}) for node in self.store.of_kind("nodes")]

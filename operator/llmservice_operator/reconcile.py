@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from llmservice_api.names import LLMSERVICES
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.adapters import Settled, is_settled, next_look
-from llmservice_operator.cluster import ApiError, Cluster
+from llmservice_operator.cluster import Cluster
 from llmservice_operator.conditions import Finding, false, merge, news
-from llmservice_operator.execute import execute, record
+from llmservice_operator.execute import execute, record, write_status
 from llmservice_operator.fetching import told
 from llmservice_operator.observe import ingresses_of, observe
 from llmservice_operator.observed import Install, Observed, Probe, Question, Replicas
@@ -120,19 +120,9 @@ class Reconciler:
         await self._write_status(observed.service, status(observed, plan), findings(observed, plan))
 
     async def _write_status(self, service: Json, wanted: Json, found: list[Finding]) -> None:
-        before = service.get("status") or {}
-        if wanted == before:
-            return
-        metadata = service["metadata"]
-        try:
-            answer = await self.cluster.apply_status(LLMSERVICES, metadata["namespace"], metadata["name"], wanted)
-        except ApiError as error:
-            if error.status == 404:  # deleted meanwhile: its event is on the way
-                return
-            raise
-        self.store.put(LLMSERVICES, answer)
-        told = news(found, before.get("conditions", []))
-        await record(self.cluster, "LLMService", service, told, self.clock(), self.instance)
+        if await write_status(self.cluster, self.store, LLMSERVICES, service, wanted):
+            told = news(found, (service.get("status") or {}).get("conditions", []))
+            await record(self.cluster, "LLMService", service, told, self.clock(), self.instance)
 
     async def _say_invalid(self, service: Json, error: ValidationError) -> None:
         """A spec that the schema did not refuse (an older schema stored it): said, and left as it is."""

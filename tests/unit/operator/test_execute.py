@@ -1,12 +1,15 @@
 """Carrying a decision out: what is sent, what a refusal becomes, which Events are recorded."""
 
+from typing import Any
+
 import pytest
 
 from llmservice_api.llmservice import Endpoint, LLMServiceSpec
+from llmservice_api.names import GPUPOOLS, LLMSERVICES
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.cluster import ApiError
 from llmservice_operator.conditions import Finding, false, true
-from llmservice_operator.execute import execute, record
+from llmservice_operator.execute import execute, record, write_status
 from llmservice_operator.observed import Refused
 from llmservice_operator.plan import Plan
 from llmservice_operator.resources.disruptionbudget import make_disruption_budget
@@ -133,3 +136,33 @@ async def test_the_same_said_twice_is_one_event(cluster: MemoryCluster) -> None:
 async def test_a_long_message_fits_an_event(cluster: MemoryCluster) -> None:
     await record(cluster, "LLMService", SERVICE, [false(ConditionType.READY, Reason.NO_POOL, "x" * 5000)], NOON, "h")
     assert len(cluster.events[0]["message"]) == 1024
+
+
+POOL = {"metadata": {"name": "cpu", "uid": "u", "generation": 1, "resourceVersion": "1"}, "spec": {}}
+
+
+@pytest.mark.parametrize(("plural", "obj"), [(LLMSERVICES, SERVICE), (GPUPOOLS, POOL)])
+async def test_a_status_is_written_once_and_known_at_once(
+    cluster: MemoryCluster, store: Store, plural: str, obj: dict[str, Any]
+) -> None:
+    ref = cluster.put(plural, obj)
+    assert await write_status(cluster, store, plural, obj, {"nodes": 1})
+    known = store.get(ref)
+    assert known is not None
+    assert known["status"] == {"nodes": 1}
+    assert not await write_status(cluster, store, plural, known, {"nodes": 1})
+    assert cluster.writes == [Write("status", plural, obj["metadata"]["name"])]
+
+
+async def test_the_status_of_what_was_deleted_meanwhile_is_nobodys(cluster: MemoryCluster, store: Store) -> None:
+    assert not await write_status(cluster, store, LLMSERVICES, SERVICE, {"url": "u"})
+    assert (cluster.writes, list(store.of_kind(LLMSERVICES))) == ([], [])
+
+
+@pytest.mark.parametrize("status", [403, 409, 500, 503])
+async def test_any_other_refusal_of_a_status_is_tried_again(cluster: MemoryCluster, store: Store, status: int) -> None:
+    cluster.put(LLMSERVICES, SERVICE)
+    cluster.refusals["status", LLMSERVICES] = ApiError(status, "Failed", "no")
+    with pytest.raises(ApiError):
+        await write_status(cluster, store, LLMSERVICES, SERVICE, {"url": "u"})
+    assert list(store.of_kind(LLMSERVICES)) == []
