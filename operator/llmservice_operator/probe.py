@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
@@ -10,10 +10,10 @@ from llmservice_api.names import ADDRESS_HEADER
 from llmservice_operator.observed import Probe, Question
 from llmservice_operator.questions import answer_is_given, asked
 
-_CONNECT_S = 3
-_ANSWER_MAX = 256 * 1024
-_CAUSE_MAX = 512
-_AT_ONCE = 4
+_CONNECT_S: Final = 3
+_ANSWER_MAX: Final = 256 * 1024
+_CAUSE_MAX: Final = 512
+_AT_ONCE: Final = 4
 
 
 class HttpProber:
@@ -44,8 +44,9 @@ class HttpProber:
     async def cause(self, address: str) -> str:
         """Why the replica at `<ip>:<port>` has no engine, in its own words; empty where it says nothing."""
         engine = (await self._told(f"http://{address}/state") or {}).get("engine")
-        known = isinstance(engine, dict) and engine.get("state") != "Ready"
-        return str(engine.get("reason") or "")[:_CAUSE_MAX] if known and isinstance(engine, dict) else ""
+        if not isinstance(engine, dict) or engine.get("state") == "Ready":
+            return ""
+        return str(engine.get("reason") or "")[:_CAUSE_MAX]
 
     async def adapters(self, address: str) -> list[dict[str, Any]] | None:
         """What a replica says of its adapters at `<ip>:<port>`; None where it says nothing (yet, or any more)."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -25,6 +27,22 @@ JUDGED: list[tuple[int, bytes, str]] = [
 ]
 
 
+@asynccontextmanager
+async def served(route: web.RouteDef) -> AsyncIterator[tuple[HttpProber, str, Callable[[], Awaitable[None]]]]:
+    """A prober, the address of a server with that route (of the gateway too), and how it stops to listen."""
+    app = web.Application()
+    app.add_routes([route])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = f"127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield HttpProber(session, "llms_probe.x", f"http://{address}"), address, runner.cleanup
+    finally:
+        await runner.cleanup()
+
+
 @pytest.mark.parametrize(("status", "answer", "error"), JUDGED)
 def test_judge(status: int, answer: bytes, error: str) -> None:
     assert judge(status, answer, Question("m")).error == error
@@ -43,17 +61,10 @@ async def test_a_replica_is_asked_why_it_has_no_engine(said: dict[str, Any], cau
     async def answer(_: web.Request) -> web.Response:
         return web.json_response(said)
 
-    app = web.Application()
-    app.router.add_get("/state", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    async with aiohttp.ClientSession() as session:
-        prober = HttpProber(session, "llms_probe.x", "http://127.0.0.1:9")
-        assert await prober.cause(f"127.0.0.1:{port}") == cause
-        await runner.cleanup()
-        assert await prober.cause(f"127.0.0.1:{port}") == ""
+    async with served(web.get("/state", answer)) as (prober, address, stop):
+        assert await prober.cause(address) == cause
+        await stop()
+        assert await prober.cause(address) == ""
 
 
 async def test_replicas_are_asked_a_few_at_once_whatever_they_are_asked() -> None:
@@ -69,19 +80,11 @@ async def test_replicas_are_asked_a_few_at_once_whatever_they_are_asked() -> Non
         under_way -= 1
         return web.json_response({})
 
-    app = web.Application()
-    app.router.add_get("/{path}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    address = f"127.0.0.1:{runner.addresses[0][1]}"
-    async with aiohttp.ClientSession() as session:
-        prober = HttpProber(session, "llms_probe.x", "http://127.0.0.1:9")
+    async with served(web.get("/{path}", answer)) as (prober, address, _):
         asked = [asyncio.ensure_future(ask(address)) for ask in (prober.progress, prober.cause, prober.adapters) * 3]
         await asyncio.wait_for(four.wait(), 10)
         go_on.set()
         await asyncio.gather(*asked)
-    await runner.cleanup()
     assert most == 4
 
 
@@ -104,17 +107,10 @@ async def test_a_replica_tells_of_its_adapters(status: int, state: Any, told: li
     async def answer(_: web.Request) -> web.Response:
         return web.json_response(state, status=status)
 
-    app = web.Application()
-    app.router.add_get("/state", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    async with aiohttp.ClientSession() as session:
-        prober = HttpProber(session, "llms_probe.x", "http://127.0.0.1:9")
-        assert await prober.adapters(f"127.0.0.1:{port}") == told
-        await runner.cleanup()
-        assert await prober.adapters(f"127.0.0.1:{port}") is None
+    async with served(web.get("/state", answer)) as (prober, address, stop):
+        assert await prober.adapters(address) == told
+        await stop()
+        assert await prober.adapters(address) is None
 
 
 async def test_probes_ask_for_one_token_on_both_ways() -> None:
@@ -124,21 +120,14 @@ async def test_probes_ask_for_one_token_on_both_ways() -> None:
         seen.append((request.path, request.headers["Authorization"], await request.json()))
         return web.json_response(TOKEN, headers={ADDRESS_HEADER: "10.96.0.9:8000"})
 
-    app = web.Application()
-    app.router.add_post("/{tail:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    async with aiohttp.ClientSession() as session:
-        prober = HttpProber(session, "llms_probe.x", f"http://127.0.0.1:{port}")
-        assert (await prober.engine(f"127.0.0.1:{port}", Question("m"))).answered
+    async with served(web.post("/{tail:.*}", answer)) as (prober, address, stop):
+        assert (await prober.engine(address, Question("m"))).answered
         assert (await prober.route("team-a", "m", Question("qwen"), "10.96.0.9:8000")).answered
         assert not (await prober.route("team-a", "m", Question("qwen"), "10.96.0.7:8000")).answered, (
             "another revision's token"
         )
-        await runner.cleanup()
-        assert not (await prober.engine(f"127.0.0.1:{port}", Question("m"))).answered
+        await stop()
+        assert not (await prober.engine(address, Question("m"))).answered
     assert [(path, key) for path, key, _ in seen] == [
         ("/v1/completions", "Bearer llms_probe.x"),
         ("/team-a/m/v1/completions", "Bearer llms_probe.x"),
@@ -159,14 +148,7 @@ async def test_a_pod_is_asked_how_far_its_download_is(status: int, said: str, to
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=status, text=said)
 
-    app = web.Application()
-    app.router.add_get("/progress", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    async with aiohttp.ClientSession() as session:
-        prober = HttpProber(session, "llms_probe.x", "http://127.0.0.1:9")
-        assert await prober.progress(f"127.0.0.1:{port}") == told
-        await runner.cleanup()
-        assert await prober.progress(f"127.0.0.1:{port}") is None
+    async with served(web.get("/progress", answer)) as (prober, address, stop):
+        assert await prober.progress(address) == told
+        await stop()
+        assert await prober.progress(address) is None
