@@ -1,4 +1,4 @@
-"""The cluster as the source of objects: list, then watch, in one thread per kind. Only here is kubernetes imported.
+"""The cluster as the source of objects: list, then watch, in one thread per kind.
 
 list ──> Listed ──> watch from its version ──> Put, Gone …
  ^                     │ ends after `relist` seconds, at 410, or at any failure
@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import urllib3
@@ -44,16 +44,22 @@ class KubernetesSource:
     """Lists and watches in all namespaces, for ever.
 
     `relist` is seconds between lists, `failed` counts failures, `backoff` is the first and the longest pause after
-    one, in seconds.
+    one, in seconds; `kinds` are those to watch.
     """
 
     def __init__(
-        self, api: Any, relist: int, failed: Callable[[], None], backoff: tuple[float, float] = (0.2, 10.0)
+        self,
+        api: Any,
+        relist: int,
+        failed: Callable[[], None],
+        backoff: tuple[float, float] = (0.2, 10.0),
+        kinds: Sequence[Kind] = KINDS,
     ) -> None:
         self._api = api
         self._relist = relist
         self._failed = failed
         self._backoff = backoff
+        self._kinds = kinds
 
     async def events(self) -> AsyncIterator[Event]:
         """What happened, in order per kind; never ends, but raises where a thread ends that must not."""
@@ -73,7 +79,7 @@ class KubernetesSource:
                 _LOG.exception("watching %s", kind)
                 deliver(ThreadEnded(kind))
 
-        for kind in KINDS:
+        for kind in self._kinds:
             threading.Thread(target=run, args=(kind,), name=kind, daemon=True).start()
         try:
             while True:

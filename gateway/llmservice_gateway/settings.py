@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any, Final
 
 PREFIX: Final = "LLMSERVICE_GATEWAY_"
+_URLS: Final = {
+    "tracing_endpoint": "an OTLP/HTTP receiver (http://…:4318)",
+    "ledger_url": "the ledger (http://ledger.…)",
+}
 
 
 class SettingsError(Exception):
     """A variable that cannot be used; the message names it and says what is expected."""
 
 
-def _number(default: int, low: int, high: int) -> Any:
+def number(default: int, low: int, high: int) -> Any:
+    """A field that takes a whole number from `low` to `high`."""
     return field(default=default, metadata={"low": low, "high": high})
 
 
@@ -26,28 +31,33 @@ class Settings:
     """
 
     address: str = "0.0.0.0"
-    public_port: int = _number(8080, 1, 65535)
-    metrics_port: int = _number(8404, 1, 65535)
-    agent_port: int = _number(8405, 1, 65535)
-    inner_port: int = _number(8406, 1, 65535)
-    threads: int = _number(2, 1, 64)
-    max_connections: int = _number(2000, 10, 1_000_000)
-    buffer_size: int = _number(65536, 49152, 1048576)
-    large_body: int = _number(8 * 1024 * 1024, 65536, 1024**3)
-    header_timeout: int = _number(10, 1, 600)
-    body_timeout: int = _number(30, 1, 600)
-    client_timeout: int = _number(60, 1, 3600)
-    connect_timeout: int = _number(3, 1, 60)
-    server_timeout: int = _number(600, 1, 86400)
-    drain_delay: int = _number(5, 0, 600)
-    drain_timeout: int = _number(600, 1, 86400)
-    relist_interval: int = _number(300, 10, 86400)
-    resync_interval: int = _number(60, 1, 86400)
+    public_port: int = number(8080, 1, 65535)
+    metrics_port: int = number(8404, 1, 65535)
+    agent_port: int = number(8405, 1, 65535)
+    inner_port: int = number(8406, 1, 65535)
+    threads: int = number(2, 1, 64)
+    max_connections: int = number(2000, 10, 1_000_000)
+    buffer_size: int = number(65536, 49152, 1048576)
+    large_body: int = number(8 * 1024 * 1024, 65536, 1024**3)
+    header_timeout: int = number(10, 1, 600)
+    body_timeout: int = number(30, 1, 600)
+    client_timeout: int = number(60, 1, 3600)
+    connect_timeout: int = number(3, 1, 60)
+    server_timeout: int = number(600, 1, 86400)
+    drain_delay: int = number(5, 0, 600)
+    drain_timeout: int = number(600, 1, 86400)
+    relist_interval: int = number(300, 10, 86400)
+    resync_interval: int = number(60, 1, 86400)
     run_directory: Path = Path("/run/haproxy")
     pepper_file: Path = Path("/etc/llmservice/pepper/pepper")
     haproxy: str = "haproxy"
+    limited_keys: int = number(100_000, 1000, 10_000_000)
+    namespace: str = "llmservice-system"
+    name: str = "gateway"
+    ledger_url: str = ""
+    ledger_token: Path = Path("/var/run/secrets/llmservice-ledger/token")
     tracing_endpoint: str = ""
-    tracing_samples_per_million: int = _number(1_000_000, 0, 1_000_000)
+    tracing_samples_per_million: int = number(1_000_000, 0, 1_000_000)
 
     @property
     def small_body(self) -> int:
@@ -87,15 +97,20 @@ class Settings:
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Settings out of the environment; raises SettingsError for a bad value and for an unknown name."""
-    fields = {PREFIX + item.name.upper(): item for item in dataclasses.fields(Settings)}
-    values: dict[str, Any] = {}
+    return Settings(**values(Settings, PREFIX, environment))
+
+
+def values(kind: type[Any], prefix: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """What the environment sets of the fields of a dataclass; raises SettingsError."""
+    fields = {prefix + item.name.upper(): item for item in dataclasses.fields(kind)}
+    found: dict[str, Any] = {}
     for name, text in environment.items():
-        if not name.startswith(PREFIX):
+        if not name.startswith(prefix):
             continue
         if name not in fields:
             raise SettingsError(f"{name} is not a setting; there are {', '.join(sorted(fields))}")
-        values[fields[name].name] = _parsed(name, text, fields[name])
-    return Settings(**values)
+        found[fields[name].name] = _parsed(name, text, fields[name])
+    return found
 
 
 def _address(name: str, text: str) -> str:
@@ -112,8 +127,8 @@ def _parsed(name: str, text: str, wanted: dataclasses.Field[Any]) -> Any:
         return Path(text)
     if wanted.name == "address":
         return _address(name, text)
-    if wanted.name == "tracing_endpoint" and not text.startswith(("http://", "https://")):
-        raise SettingsError(f"{name} must be the base URL of an OTLP/HTTP receiver (http://…:4318), not {text!r}")
+    if wanted.name in _URLS and not text.startswith(("http://", "https://")):
+        raise SettingsError(f"{name} must be the base URL of {_URLS[wanted.name]}, not {text!r}")
     if wanted.type is str:
         if not text or any(character.isspace() for character in text):
             raise SettingsError(f"{name} must be one word, not {text!r}")

@@ -7,8 +7,9 @@ from typing import Any, Literal, Protocol, TypeVar
 from llmservice_gateway import objects
 from llmservice_gateway.objects import Key, Service
 
-Kind = Literal["llmservices", "apikeys"]
+Kind = Literal["llmservices", "apikeys", "budgets"]
 KINDS: tuple[Kind, ...] = ("llmservices", "apikeys")
+"""What the gateway routes by; the ledger watches budgets too."""
 Raw = Mapping[str, Any]
 
 
@@ -63,7 +64,7 @@ class Inventory:
         """Brings the inventory up to the event."""
         if event.kind == "llmservices":
             self.services = _taken(self.services, event, objects.service)
-        else:
+        elif event.kind == "apikeys":
             self.keys = _taken(self.keys, event, objects.key)
         if isinstance(event, Listed):
             self.listed.add(event.kind)
