@@ -9,6 +9,7 @@ import aiohttp
 
 from tests.bench.load import Target, stream
 from tests.e2e.site import Site
+from tests.eventually import eventually
 
 TIMEOUT_S: Final = 300.0
 _ASK_AGAIN_S: Final = 0.1
@@ -36,9 +37,8 @@ async def until_answer(target: Target, timeout: float = TIMEOUT_S) -> float:
     """Seconds until a stream of 8 tokens is answered whole; raises TimeoutError."""
     begun = time.monotonic()
     limit = aiohttp.ClientTimeout(total=timeout)
-    async with aiohttp.ClientSession(timeout=limit) as session, asyncio.timeout(timeout):
-        while not await _answers(session, target):  # noqa: ASYNC110 - it is the outside that is asked
-            await asyncio.sleep(_ASK_AGAIN_S)
+    async with aiohttp.ClientSession(timeout=limit) as session:
+        await eventually(lambda: _answers(session, target), within=timeout, every=_ASK_AGAIN_S)
     return time.monotonic() - begun
 
 

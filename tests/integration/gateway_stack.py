@@ -20,6 +20,7 @@ from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.runtime import RuntimeSocket
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.source import KINDS, Event, Gone, Kind, Listed, ObjectSource, Put
+from tests.eventually import eventually
 from tests.unit.gateway.builders import PEPPER
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -183,13 +184,6 @@ async def _serving(upstream: Upstream) -> AsyncIterator[None]:
         yield
     finally:
         await runner.cleanup()
-
-
-async def eventually(true: Callable[[], bool], within: float = 10.0) -> None:
-    """Waits until the condition holds."""
-    async with asyncio.timeout(within):
-        while not true():  # noqa: ASYNC110 - what it waits for is not ours to notify
-            await asyncio.sleep(0.003)
 
 
 def free_ports(count: int) -> list[int]:

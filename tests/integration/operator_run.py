@@ -17,6 +17,7 @@ from hack.cluster.poll import wait_until
 from llmservice_operator.__main__ import run
 from llmservice_operator.observed import Install, Probe, Question
 from llmservice_operator.settings import Settings
+from tests.eventually import eventually
 from tests.integration.client import VERSIONS
 from tests.integration.conftest import INSTALL_NAMESPACE, audited
 from tests.integration.gateway_stack import free_ports
@@ -165,6 +166,4 @@ def _in_a_thread(settings: Settings, tokens: Tokens) -> Iterator[None]:
 async def _connections_closed() -> None:
     """aiohttp ends a TLS connection in the background, which a loop that has stopped would leave undone."""
     sockets: Any = asyncio.get_running_loop()._selector.get_map  # type: ignore[attr-defined]
-    async with asyncio.timeout(10):
-        while len(sockets()) > 1:  # noqa: ASYNC110 — the loop's own stays, and nothing tells when another closes
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(sockets()) == 1)  # the loop's own stays

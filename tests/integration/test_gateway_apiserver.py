@@ -1,6 +1,5 @@
 """The gateway against a real apiserver, with no more rights than it needs."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from kubernetes import client, config
 from hack.cluster.cache import REPOSITORY
 from hack.cluster.control_plane import ControlPlane
 from llmservice_gateway.kube import KubernetesSource
+from tests.eventually import eventually
 from tests.integration.gateway_stack import Stack, running
 from tests.unit.gateway.builders import PEPPER, apikey, llmservice, secret_key
 
@@ -76,9 +76,10 @@ def kubectl(cluster: ControlPlane, *words: str) -> None:
 
 
 async def until(stack: Stack, key: str, status: int) -> None:
-    async with asyncio.timeout(10):
-        while (await stack.post(CHAT, {"model": "llama"}, key)).status != status:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    async def answered() -> bool:
+        return (await stack.post(CHAT, {"model": "llama"}, key)).status == status
+
+    await eventually(answered, every=0.02)
 
 
 def _client(kubeconfig: Path) -> client.ApiClient:

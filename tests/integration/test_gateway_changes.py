@@ -11,7 +11,8 @@ from aiohttp import web
 
 from llmservice_gateway.runtime import RuntimeSocket
 from llmservice_gateway.source import Listed
-from tests.integration.gateway_stack import Stack, completion, event, eventually, running
+from tests.eventually import eventually
+from tests.integration.gateway_stack import Stack, completion, event, running
 from tests.unit.gateway.builders import apikey, llmservice, secret_key
 
 KEY = secret_key(1)
@@ -98,9 +99,11 @@ async def test_what_somebody_else_did_to_the_maps_is_put_right(stack: Stack) -> 
     before = await store.read()
     await store._ask(f"clear map {stack.settings.maps}/keys.map;add map {stack.settings.maps}/hosts.map h team-a/x")
     assert (await stack.post(CHAT, {"model": "llama"}, KEY)).status == 401
-    async with asyncio.timeout(5):
-        while await store.read() != before:  # noqa: ASYNC110 - HAProxy tells nobody
-            await asyncio.sleep(0.05)
+
+    async def put_right() -> bool:
+        return await store.read() == before
+
+    await eventually(put_right, within=5, every=0.05)
     assert (await stack.post(CHAT, {"model": "llama"}, KEY)).status == 200
 
 

@@ -9,7 +9,8 @@ import openai
 import pytest
 from aiohttp import web
 
-from tests.integration.gateway_stack import Stack, event, eventually, running
+from tests.eventually import eventually
+from tests.integration.gateway_stack import Stack, event, running
 from tests.unit.gateway.builders import apikey, llmservice, secret_key
 
 KEY = secret_key(1)

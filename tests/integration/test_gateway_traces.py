@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.integration.gateway_stack import Stack, eventually, running
+from tests.eventually import eventually
+from tests.integration.gateway_stack import Stack, running
 from tests.integration.otlp_receiver import Received, attributes, receiving
 from tests.unit.gateway.builders import apikey, llmservice, secret_key
 
@@ -63,7 +64,10 @@ async def test_a_request_without_a_trace_begins_one_and_is_told_with_its_times()
 
 
 async def eventually_sent(stack: Stack, count: int) -> None:
-    assert await scraped(stack, 'llmservice_gateway_spans_total{result="sent"}') == count
+    async def sent() -> bool:
+        return await scraped(stack, 'llmservice_gateway_spans_total{result="sent"}') == count
+
+    await eventually(sent)
 
 
 @pytest.mark.parametrize(("flags", "told"), [("01", 1), ("00", 0)])

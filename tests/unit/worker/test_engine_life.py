@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from llmservice_worker.engine_life import MOST_RESTARTS, WITHIN_S, EngineAway, EngineLife, may_restart
+from tests.eventually import eventually
 
 
 class Engine:
@@ -24,10 +25,6 @@ class Engine:
 
     def life(self) -> EngineLife:
         return EngineLife(self.restart, lambda: self.now)
-
-    async def until(self, met: Callable[[], bool]) -> None:
-        while not met():  # noqa: ASYNC110 - the tasks under test need turns, not time
-            await asyncio.sleep(0)
 
 
 async def running(engine: Engine, life: EngineLife, use: Callable[[], Awaitable[None]]) -> None:
@@ -59,7 +56,7 @@ async def test_health_fails_once_then_waits_until_the_engine_is_back() -> None:
     async def use() -> None:
         await life.check_health()
         engine.ends.put_nowait("it died")
-        await engine.until(lambda: not life.is_ready)
+        await eventually(lambda: not life.is_ready)
         assert life.report() == {"state": "Restarting", "reason": "it died"}
         with pytest.raises(EngineAway, match="it died"):
             await life.check_health()
@@ -83,11 +80,11 @@ async def test_each_death_is_told_anew() -> None:
         for count in (1, 2):
             engine.may_start.clear()
             engine.ends.put_nowait(f"death {count}")
-            await engine.until(lambda: not life.is_ready)
+            await eventually(lambda: not life.is_ready)
             with pytest.raises(EngineAway, match=f"death {count}"):
                 await life.check_health()
             engine.may_start.set()
-            await engine.until(lambda: life.is_ready)
+            await eventually(lambda: life.is_ready)
 
     await running(engine, life, use)
 

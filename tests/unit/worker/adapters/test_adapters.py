@@ -6,6 +6,7 @@ from llmservice_worker.adapters.adapters import Steps, steps
 from llmservice_worker.adapters.checks import Fault
 from llmservice_worker.adapters.shelf import UNUSED_S
 from llmservice_worker.args import Adapter, UserConfig
+from tests.eventually import eventually
 from tests.unit.worker.adapters.world import FOLDER, World
 
 A, B, A2 = Adapter(name="a", source="x"), Adapter(name="b", source="y"), Adapter(name="a", source="z")
@@ -61,9 +62,7 @@ async def test_a_broken_adapter_breaks_only_itself_and_is_tried_again() -> None:
     world.engine.faults.clear()
     for _ in range(3):
         await world.retry()
-    async with asyncio.timeout(5):
-        while set(world.states().values()) != {"Loaded"}:  # noqa: ASYNC110 - threads bring the files
-            await asyncio.sleep(0.001)
+    await eventually(lambda: set(world.states().values()) == {"Loaded"})
     await world.adapters.ensure("broken")
 
 
@@ -108,9 +107,7 @@ async def test_one_that_is_taken_away_while_it_is_fetched_is_neither_served_nor_
     await world.adapters.take_over(UserConfig())
     world.sources.gate.set()
     await world.spec(b="y")
-    async with asyncio.timeout(5):
-        while len(world.sources.brought) < 2 or len(world.sources.here) > 1:  # noqa: ASYNC110 - threads bring the files
-            await asyncio.sleep(0.001)
+    await eventually(lambda: len(world.sources.brought) >= 2 and len(world.sources.here) <= 1)
     assert set(world.engine.names) == {"b"}
 
 

@@ -7,6 +7,7 @@ from llmservice_worker.adapters.checks import Fault
 from llmservice_worker.adapters.dynamic import REMEMBERED_S, adapter_name
 from llmservice_worker.adapters.shelf import ENGINE_AWAY
 from llmservice_worker.errors import Refused
+from tests.eventually import eventually
 from tests.unit.worker.adapters.world import FOLDER, World
 
 
@@ -132,9 +133,7 @@ async def test_one_whose_place_is_taken_while_it_is_fetched_leaves_nothing() -> 
     await world.adapters.ensure("m:a")
     world.engine.gate.clear()
     asking = [asyncio.create_task(world.adapters.ensure(model)) for model in ("m:b", "m:c")]
-    async with asyncio.timeout(5):
-        while len(world.sources.here) < 3:  # noqa: ASYNC110 - threads bring the files
-            await asyncio.sleep(0.001)
+    await eventually(lambda: len(world.sources.here) >= 3)
     world.engine.used = {"m:a@1", "m:b@2", "m:c@2"}
     world.engine.gate.set()
     answers = await asyncio.gather(*asking, return_exceptions=True)
@@ -193,15 +192,11 @@ async def test_one_that_is_on_its_way_never_takes_the_name_of_the_specs() -> Non
     await world.spec(FOLDER)
     gate = world.sources.gates[f"{FOLDER}/a"] = threading.Event()
     asking = asyncio.create_task(world.refused("m:a"))
-    async with asyncio.timeout(5):
-        while not world.sources.brought:  # noqa: ASYNC110 - threads bring the files
-            await asyncio.sleep(0.001)
+    await eventually(lambda: bool(world.sources.brought))
     await world.spec(FOLDER, **{"m:a": "x"})
     gate.set()
     assert await asking == (502, None)
-    async with asyncio.timeout(5):
-        while len(world.sources.here) > 1:  # noqa: ASYNC110 - threads bring the files
-            await asyncio.sleep(0.001)
+    await eventually(lambda: len(world.sources.here) <= 1)
     assert world.engine.names == {"m:a": "m:a@1"}
     await world.adapters.ensure("m:a")
 
@@ -223,9 +218,7 @@ async def test_a_new_engine_knows_no_faults_and_waits_for_no_load_into_the_old()
     world.engine.faults.clear()
     world.engine.gate.clear()
     stuck = asyncio.create_task(world.refused("m:b"))
-    async with asyncio.timeout(5):
-        while not world.sources.here:  # noqa: ASYNC110 - threads bring the files
-            await asyncio.sleep(0.001)
+    await eventually(lambda: bool(world.sources.here))
     world.adapters.load_anew()
     assert await stuck == (502, None)
     world.engine.gate.set()
