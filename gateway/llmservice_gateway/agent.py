@@ -8,13 +8,14 @@ source ── event ──> inventory ── desired_maps ──> wanted ── 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from llmservice_gateway.catalog import Catalog
 from llmservice_gateway.desired import Maps, desired_maps
 from llmservice_gateway.mapdiff import changes
 from llmservice_gateway.metrics import Metrics
+from llmservice_gateway.objects import Key
 from llmservice_gateway.runtime import MapStore, RuntimeFailed
 from llmservice_gateway.source import Inventory, ObjectSource
 
@@ -46,6 +47,12 @@ class Agent:
         self._inventory = Inventory()
         self._changed = asyncio.Event()
         self._held: Maps | None = None
+        self._known: Mapping[str, Key] = {}
+
+    @property
+    def keys(self) -> Collection[Key]:
+        """The keys that HAProxy knows, each once."""
+        return self._known.values()
 
     async def run(self) -> None:
         """Runs until cancelled; a failure of the source's making ends it, one of HAProxy's is tried again."""
@@ -88,8 +95,9 @@ class Agent:
         todo = changes(held, wanted)
         await self._store.apply(todo)
         self._held = wanted
-        self.catalog = Catalog(dict(services), {key.id: key for key in keys.values()})
+        self.catalog = Catalog(dict(services), {proof.id: key for key in keys.values() for proof in key.proofs})
         self.ready = True
+        self._known = dict(keys)
         self._measure(wanted, Counter(change.map for change in todo))
 
     def _measure(self, maps: Maps, changed: Counter[str]) -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 from pathlib import Path
 
-from llmservice_gateway.desired import NAMES
+from llmservice_gateway.desired import NAMES, TOLD
 from llmservice_gateway.haproxy import PEPPER_VARIABLE, render
 from llmservice_gateway.pepper import Pepper
 from llmservice_gateway.settings import Settings
@@ -41,7 +41,7 @@ class HAProxy:
 def prepare(settings: Settings) -> Path:
     """Writes haproxy.cfg and the empty map files into the run directory; the path of the configuration."""
     settings.maps.mkdir(parents=True, exist_ok=True)
-    for name in NAMES:
+    for name in (*NAMES, *TOLD):
         (settings.maps / f"{name}.map").write_text("")
     path = settings.run_directory / "haproxy.cfg"
     path.write_text(render(settings), encoding="utf-8")

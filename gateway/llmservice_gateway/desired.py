@@ -1,13 +1,18 @@
 """What HAProxy's maps should hold, as a function of the objects that exist.
 
-keys    <key id>                     <digest>|<expiry ms>|<namespace, or * for the probe>|<* or - >
+keys    <key id>                     <digest>|<expiry ms>|<namespace, or * for the probe>|<*, - or admin>
 allow   <key id>|<namespace>/<name>  1          only for keys that name models (fourth field `-`)
         <key id>||<namespace>/<adapter>  1      the same for one adapter by its name; <model>:* is each dynamic one
 models  <namespace>/<model name>     <namespace>/<name>      names, aliases and adapters
 dynamic <namespace>/<model name>     <namespace>/<name>      where <model name>:<anything> is an adapter
 hosts   <host name>                  <namespace>/<name>
 routes  <namespace>/<name>           <ip or ->|<port or 0>|<Keys or Open>
+limits  <key id>                     <requests>|<tokens>|<parallel>|<key id that counts are kept by>; 0: none
 state   synced                       1          absent until the first synchronisation was applied
+
+What the ledger says is kept by llmservice_gateway.limits:
+usage   <key id>                     <minute>|<requests elsewhere>|<tokens>
+blocks  <key id>                     <until, ms>|<budget>
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,13 +20,15 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from llmservice_api.names import PROBE_KEY_ID
-from llmservice_gateway.objects import NEVER, Key, Service
+from llmservice_gateway.objects import NEVER, NO_LIMITS, Key, Service
 
 Maps = dict[str, dict[str, str]]
 
-NAMES: Final = ("keys", "allow", "routes", "models", "dynamic", "hosts", "state")
+NAMES: Final = ("limits", "keys", "allow", "routes", "models", "dynamic", "hosts", "state")
+TOLD: Final = ("usage", "blocks")
 ALL: Final = "*"
 LISTED: Final = "-"
+ADMIN: Final = "admin"
 ANY_ADAPTER: Final = ":*"
 """After a model's name: each adapter that is loaded at its first use."""
 
@@ -38,8 +45,7 @@ def desired_maps(services: Iterable[Service], keys: Iterable[Key], probe_digest:
         by_namespace.setdefault(service.namespace, []).append(service)
         _add_service(maps, service)
     for key in issued:
-        if key.id not in maps["keys"]:
-            _add_key(maps, key, by_namespace.get(key.namespace, []))
+        _add_key(maps, key, by_namespace.get(key.namespace, []))
     return maps
 
 
@@ -88,11 +94,21 @@ def _add_service(maps: Maps, service: Service) -> None:
 
 
 def _add_key(maps: Maps, key: Key, services: Sequence[Service]) -> None:
-    reach = ALL if ALL in key.models else LISTED
-    maps["keys"][key.id] = f"{key.digest}|{key.expires}|{key.namespace}|{reach}"
-    if reach == LISTED:
-        for service in services:
-            if opens(key, service):
-                maps["allow"][f"{key.id}|{service.route}"] = "1"
-            for name in opened_adapters(key, service):
-                maps["allow"][f"{key.id}||{key.namespace}/{name}"] = "1"
+    reach = ADMIN if key.admin else ALL if ALL in key.models else LISTED
+    limits = key.limits
+    for proof in key.proofs:
+        if proof.id in maps["keys"]:
+            continue
+        maps["keys"][proof.id] = f"{proof.digest}|{proof.expires}|{key.namespace}|{reach}"
+        if limits != NO_LIMITS:
+            maps["limits"][proof.id] = f"{limits.requests}|{limits.tokens}|{limits.parallel}|{key.id}"
+        if reach == LISTED:
+            _add_list(maps["allow"], key, proof.id, services)
+
+
+def _add_list(allow: dict[str, str], key: Key, key_id: str, services: Sequence[Service]) -> None:
+    for service in services:
+        if opens(key, service):
+            allow[f"{key_id}|{service.route}"] = "1"
+        for name in opened_adapters(key, service):
+            allow[f"{key_id}||{key.namespace}/{name}"] = "1"

@@ -14,6 +14,12 @@ LARGE: Final = "{large}"
 """Stand in a message for the bytes that a body may have: on the shared URL, and on a model's own."""
 MODEL: Final = "{model}"
 """Stands in a message for the model that the client named; whoever renders the error puts it in, escaped."""
+LIMIT: Final = "{limit}"
+"""Stands in a message for the number that a key's limit is."""
+RESET: Final = "{reset}"
+"""Stands in a message for the seconds to the next minute."""
+BUDGET: Final = "{budget}"
+"""Stands in a message for the name of a Budget."""
 URL: Final = "{url}"
 """Stands in a message for the method and path that the client asked for."""
 
@@ -23,6 +29,7 @@ ANTHROPIC_AFTER: Final = ', "request_id": "{id}"'
 
 _ANTHROPIC: Final[Mapping[int, str]] = {
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
     429: "rate_limit_error",
@@ -118,6 +125,45 @@ CONTENT_ENCODING: Final = ApiError(415, "unsupported_content_encoding", "Send th
 HEADERS_TOO_LARGE: Final = ApiError(431, "headers_too_large", "The headers are too many or too large.")
 RATE_LIMIT: Final = ApiError(
     429, "rate_limit_exceeded", "Too many requests.", type="requests", headers=(("retry-after", RETRY_AFTER),)
+)
+REQUESTS_LIMIT: Final = ApiError(
+    429,
+    "rate_limit_exceeded",
+    f"This key's limit of {LIMIT} requests in a minute is reached. Try again in {RESET} s.",
+    type="requests",
+    headers=(("retry-after", "60"),),
+)
+TOKENS_LIMIT: Final = ApiError(
+    429,
+    "rate_limit_exceeded",
+    f"This key's limit of {LIMIT} tokens in a minute is reached. Try again in {RESET} s.",
+    type="tokens",
+    headers=(("retry-after", "60"),),
+)
+PARALLEL_LIMIT: Final = ApiError(
+    429,
+    "rate_limit_exceeded",
+    f"This key has {LIMIT} requests under way, as many as it may. Try again when one has ended.",
+    type="requests",
+    headers=(("retry-after", "1"),),
+)
+BUDGET_SPENT: Final = ApiError(
+    429,
+    "insufficient_quota",
+    f"The budget `{BUDGET}` of this key is spent. Ask whoever is responsible for it.",
+    type="insufficient_quota",
+    headers=(("retry-after", "86400"), ("x-should-retry", "false")),
+)
+NOT_AN_ADMIN: Final = ApiError(
+    403,
+    "insufficient_permissions",
+    "This key opens models only. Usage and costs take a key whose APIKey has `spec.role: Admin`.",
+)
+METERING_OFF: Final = ApiError(
+    404, "metering_off", "This installation keeps no ledger, so usage and costs are not known: its metering is off."
+)
+LEDGER_AWAY: Final = ApiError(
+    503, "service_unavailable", "The ledger does not answer.", type=SERVER, headers=(("retry-after", RETRY_AFTER),)
 )
 UPSTREAM_REFUSED: Final = ApiError(400, "bad_request", "The model refused the request without saying why.")
 INTERNAL: Final = ApiError(500, "internal_error", "The gateway failed on this request.", type=SERVER)

@@ -4,16 +4,23 @@ import asyncio
 import dataclasses
 import logging
 import resource
-from contextlib import AsyncExitStack
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+import aiohttp
 from aiohttp import web
 
 from llmservice_gateway import child
 from llmservice_gateway.agent import Agent
+from llmservice_gateway.desired import TOLD
 from llmservice_gateway.inner import health_app, inner_app
+from llmservice_gateway.ledger_client import LedgerClient
+from llmservice_gateway.limiter import Limiter
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.pepper import Pepper
+from llmservice_gateway.runtime import RuntimeSocket
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.tracing import tracing
 
@@ -39,15 +46,16 @@ class Gateway:
         """The exit status: 0 after a drain, 1 where HAProxy or the agent ended by itself."""
         async with AsyncExitStack() as servers:
             await servers.enter_async_context(tracing(self._settings, self._metrics))
+            ledger = await servers.enter_async_context(ledger_client(self._settings))
             for app, address, port in (
-                (self._inner(), "127.0.0.1", self._settings.inner_port),
+                (inner_app(self._agent, self._settings, ledger), "127.0.0.1", self._settings.inner_port),
                 (self._health(), self._settings.address, self._settings.agent_port),
             ):
                 servers.push_async_callback((await _serve(app, address, port)).cleanup)
-            return await self._supervise(await child.start(self._settings, self._pepper))
+            return await self._supervise(await child.start(self._settings, self._pepper), ledger)
 
-    async def _supervise(self, haproxy: child.HAProxy) -> int:
-        agent = asyncio.create_task(self._agent.run())
+    async def _supervise(self, haproxy: child.HAProxy, ledger: LedgerClient | None) -> int:
+        agent = asyncio.create_task(self._work(ledger))
         ended = asyncio.create_task(haproxy.ended())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -64,8 +72,16 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(agent, stopping, return_exceptions=True)
 
-    def _inner(self) -> web.Application:
-        return inner_app(self._agent, self._settings)
+    async def _work(self, ledger: LedgerClient | None) -> None:
+        """The agent and, where there is a ledger, the exchange with it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._agent.run())
+            if ledger is not None:
+                tasks.create_task(self._limiter(ledger).run())
+
+    def _limiter(self, ledger: LedgerClient) -> Limiter:
+        store = RuntimeSocket(self._settings.socket, self._settings.maps, TOLD)
+        return Limiter(ledger, store, self._metrics, lambda: self._agent.keys, self._settings.name, time.time)
 
     def _health(self) -> web.Application:
         return health_app(self._agent, self._metrics, lambda: not self._stopping.is_set())
@@ -85,6 +101,16 @@ def within_open_files(settings: Settings) -> Settings:
         return settings
     _LOG.warning("the limit of %d open files allows %d connections, not %d", hard, most, settings.max_connections)
     return dataclasses.replace(settings, max_connections=most)
+
+
+@asynccontextmanager
+async def ledger_client(settings: Settings) -> AsyncIterator[LedgerClient | None]:
+    """A client of the ledger that the settings name; None where they name none."""
+    if not settings.ledger_url:
+        yield None
+        return
+    async with aiohttp.ClientSession() as session:
+        yield LedgerClient(session, settings.ledger_url, settings.ledger_token)
 
 
 async def _serve(app: web.Application, address: str, port: int) -> web.AppRunner:

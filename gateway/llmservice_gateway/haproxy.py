@@ -5,10 +5,10 @@ from importlib import resources
 from string import Template
 from typing import Final
 
-from llmservice_api.names import ADDRESS_HEADER, PROBE_KEY_ID
+from llmservice_api.names import ADDRESS_HEADER, ADMIN_HEADER, PROBE_KEY_ID
 from llmservice_gateway import errors
-from llmservice_gateway.desired import LISTED, NAMES
-from llmservice_gateway.endpoints import AUDIO, ENGINE, MESSAGES, MODELS, POSTS, RERANK
+from llmservice_gateway.desired import ADMIN, LISTED, NAMES, TOLD
+from llmservice_gateway.endpoints import AUDIO, ENGINE, MESSAGES, MODELS, ORGANIZATION, POSTS, RERANK
 from llmservice_gateway.errors import ApiError
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.traceparent import IDS, LOGGED, PASSED_ON
@@ -18,6 +18,9 @@ PEPPER_VARIABLE: Final = "LLMSERVICE_PEPPER_BASE64"
 
 _NOBODY: Final = f"{'0' * 64}|0|{LISTED}|{LISTED}"
 """Entry for an unknown key id: expired, and a digest that no key has."""
+
+_LONGEST_WAIT: Final = 86400
+"""Most seconds that Retry-After says."""
 
 _STRING: Final = r'"(?:[^"\\]|\\.)*+"'
 _PLAIN: Final = r'[^{}\[\]"]++'
@@ -35,6 +38,10 @@ _MODEL_TWICE: Final = rf"^\s*+\{{{_OTHERS}{_MODEL}{_VALUE},{_OTHERS}{_MODEL}"
 _FORM_MODEL: Final = r'name="model"[^\r\n]*+\r\n(?:[^\r\n]++\r\n)*+\r\n([^\r\n]{1,256}+)\r\n'
 """The field `model` of a form, its value as the group."""
 _FIRST_GROUP: Final = r"\1"
+
+
+_LIMITS: Final = {errors.TOKENS_LIMIT: "tokens", errors.PARALLEL_LIMIT: "parallel"}
+"""Variables of the limits that errors speak of; of any other: requests."""
 
 
 class _Config(Template):
@@ -58,6 +65,10 @@ def render(settings: Settings) -> str:
         rerank=RERANK,
         messages=" ".join(f"/v1/{api}" for api in MESSAGES),
         models=MODELS,
+        organization=ORGANIZATION,
+        admin=ADMIN,
+        admin_header=ADMIN_HEADER,
+        longest_wait=_LONGEST_WAIT,
         anthropic_before=errors.ANTHROPIC_BEFORE,
         anthropic_after=errors.ANTHROPIC_AFTER.replace("{id}", "%[var(txn.id)]"),
         retry_after=errors.RETRY_AFTER,
@@ -71,7 +82,7 @@ def render(settings: Settings) -> str:
         log_format=_log_format(settings),
         **_traces(settings),
         http_errors="\n".join(_http_error(each, settings) for each in errors.SAID_BY_HAPROXY),
-        **{f"map_{name}": str(settings.maps / f"{name}.map") for name in NAMES},
+        **{f"map_{name}": str(settings.maps / f"{name}.map") for name in (*NAMES, *TOLD)},
         **_returns(settings),
     )
 
@@ -80,7 +91,7 @@ def _numbers(settings: Settings) -> dict[str, int]:
     names = (
         "threads", "max_connections", "busy_connections", "buffer_size", "large_body", "small_body", "largest_read",
         "inner_port", "header_timeout", "body_timeout", "client_timeout", "connect_timeout", "server_timeout",
-        "drain_timeout",
+        "drain_timeout", "limited_keys",
     )  # fmt: skip
     return {name: getattr(settings, name) for name in names} | {"small_body_and_one": settings.small_body + 1}
 
@@ -111,6 +122,8 @@ def _answer(error: ApiError, settings: Settings) -> str:
     body = body.replace("{before}", "%[var(txn.before)]").replace("{after}", "%[var(txn.after)]")
     body = body.replace("{type}", f"%[var(txn.anthropic),iif({error.anthropic_type},{error.type})]")
     body = body.replace("{model}", "%[var(txn.model),bytes(0,128),json(utf8s)]")
+    body = body.replace("{limit}", f"%[var(txn.{_LIMITS.get(error, 'requests')})]")
+    body = body.replace("{reset}", "%[var(txn.reset)]").replace("{budget}", "%[var(txn.block),field(2,|)]")
     body = body.replace("{url}", "%[var(txn.method),json(utf8s)] %[var(txn.path)]")
     headers = "".join(f" hdr {name} {_quoted(_literal(value))}" for name, value in error.headers)
     return f"content-type application/json lf-string {_quoted(body)}{headers}"

@@ -9,7 +9,9 @@ from aiohttp import StreamReader, web
 
 from llmservice_gateway import errors
 from llmservice_gateway.agent import Agent
+from llmservice_gateway.ledger_client import LedgerClient
 from llmservice_gateway.metrics import Metrics
+from llmservice_gateway.organization import add_organization
 from llmservice_gateway.settings import Settings
 
 _KEY: Final = "x-llmservice-key-id"
@@ -24,7 +26,7 @@ _REFUSALS: Final = {
 }
 
 
-def inner_app(agent: Agent, settings: Settings) -> web.Application:
+def inner_app(agent: Agent, settings: Settings, ledger: LedgerClient | None = None) -> web.Application:
     """For loopback only: it believes HAProxy on who asks (`x-llmservice-key-id`, `x-llmservice-route`)."""
 
     def visible(request: web.Request) -> list[dict[str, Any]]:
@@ -53,6 +55,7 @@ def inner_app(agent: Agent, settings: Settings) -> web.Application:
     app.router.add_post("/refused/{why:large|shared|chunked}/anthropic/{id}", refused)
     app.router.add_get("/v1/models", every_model)
     app.router.add_get("/v1/models/{id:.*}", one_model)
+    add_organization(app, ledger, settings.namespace)
     return app
 
 

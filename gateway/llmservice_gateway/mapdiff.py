@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from llmservice_gateway.desired import NAMES
-
 _SAFE: Final = re.compile(r"[A-Za-z0-9._:/|*-]+")
 _REVOKING: Final = ("keys", "allow")
 
@@ -38,8 +36,8 @@ def changes(held: Contents, wanted: Contents) -> list[Change]:
     """What to do, in the order in which it is safe: revoke, then add and move, then remove what nothing leads to."""
     gone = [
         Change(name, key, None, exists=True)
-        for name in NAMES
-        for key in held.get(name, {})
+        for name, entries in held.items()
+        for key in entries
         if key not in wanted.get(name, {})
     ]
     return [
@@ -64,8 +62,8 @@ def batches(commands: list[str], size: int) -> Iterator[str]:
 
 
 def _additions(held: Contents, wanted: Contents) -> Iterator[Change]:
-    for name in NAMES:
+    for name, entries in wanted.items():
         before = held.get(name, {})
-        for key, value in wanted.get(name, {}).items():
+        for key, value in entries.items():
             if before.get(key) != value:
                 yield Change(name, key, value, exists=key in before)

@@ -17,6 +17,11 @@ class Metrics:
             "When HAProxy's maps last agreed with the cluster.",
             registry=self.registry,
         )
+        self.ledger_synced = Gauge(
+            "llmservice_gateway_last_ledger_sync_timestamp_seconds",
+            "When the ledger last said what keys have used; 0 without a ledger.",
+            registry=self.registry,
+        )
         self.changes = Counter(
             "llmservice_gateway_map_changes", "Entries changed in HAProxy's maps.", ["map"], registry=self.registry
         )

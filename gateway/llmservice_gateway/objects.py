@@ -54,16 +54,42 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Bounds of one key: requests and tokens of a minute, requests under way; 0: no bound."""
+
+    requests: int = 0
+    tokens: int = 0
+    parallel: int = 0
+
+
+NO_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What one key is known by, until when. `expires` is milliseconds since the epoch, NEVER without an expiry."""
+
+    id: str
+    digest: str
+    expires: int
+
+
+@dataclass(frozen=True)
 class Key:
-    """An APIKey that was issued. `expires` is milliseconds since the epoch, NEVER without an expiry."""
+    """An APIKey that was issued: its key and, while a rotation overlaps, the one before, under the same limits."""
 
     namespace: str
     name: str
     created: int
-    id: str
-    digest: str
+    proofs: tuple[Proof, ...]
     models: tuple[str, ...]
-    expires: int
+    limits: Limits = NO_LIMITS
+    admin: bool = False
+
+    @property
+    def id(self) -> str:
+        """Of the newest key; what all of them use is counted by it."""
+        return self.proofs[0].id
 
 
 def service(raw: Mapping[str, Any]) -> Service | None:
@@ -89,23 +115,45 @@ def service(raw: Mapping[str, Any]) -> Service | None:
 
 
 def key(raw: Mapping[str, Any]) -> Key | None:
-    """The APIKey, or None where it is going, was not issued yet, or has an expiry that says no instant."""
+    """The APIKey, or None where it is going, was not issued yet, or has an expiry that says no instant.
+
+    A previous key without an end is valid: its successor is being shown.
+    """
     metadata, status = _mapping(raw, "metadata"), _mapping(raw, "status")
     namespace, name = metadata.get("namespace"), metadata.get("name")
     spec = _mapping(raw, "spec")
-    usable = _fits(_LABEL, namespace) and _fits(_KEY_ID, status.get("id")) and _fits(_DIGEST, status.get("digest"))
     expires = _milliseconds(spec.get("expiresAt"))
-    if metadata.get("deletionTimestamp") or not usable or expires is None:
+    issued = _proof(status, expires)
+    if metadata.get("deletionTimestamp") or not _fits(_LABEL, namespace) or issued is None or expires is None:
         return None
+    before = _mapping(status, "previous")
+    until = _milliseconds(before.get("validUntil"))
+    previous = _proof(before, until if until is None else min(expires, until))
+    admin = spec.get("role") == "Admin"
     return Key(
         namespace=str(namespace),
         name=str(name),
         created=_seconds(metadata),
-        id=status["id"],
-        digest=status["digest"],
-        models=tuple(_strings(spec, "models")) if "models" in spec else ("*",),
-        expires=expires,
+        proofs=(issued,) if previous is None else (issued, previous),
+        models=() if admin else tuple(_strings(spec, "models")) if "models" in spec else ("*",),
+        limits=_limits(_mapping(spec, "limits")),
+        admin=admin,
     )
+
+
+def _proof(raw: Mapping[str, Any], expires: int | None) -> Proof | None:
+    if expires is None or not _fits(_KEY_ID, raw.get("id")) or not _fits(_DIGEST, raw.get("digest")):
+        return None
+    return Proof(raw["id"], raw["digest"], expires)
+
+
+def _limits(raw: Mapping[str, Any]) -> Limits:
+    names = ("requestsPerMinute", "tokensPerMinute", "parallel")
+    return Limits(*(_count(raw.get(name)) for name in names))
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def address(text: object) -> Address | None:

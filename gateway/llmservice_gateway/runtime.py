@@ -27,15 +27,20 @@ class MapStore(Protocol):
 
 
 class RuntimeSocket:
-    """The maps of a running HAProxy, named after files in `directory`."""
+    """Those `names` of a running HAProxy's maps, which are named after files in `directory`."""
 
-    def __init__(self, socket: Path, directory: Path) -> None:
+    def __init__(self, socket: Path, directory: Path, names: Sequence[str] = NAMES) -> None:
         self._socket = socket
         self._directory = directory
+        self._names = names
 
     async def read(self) -> Maps:
         """All contents; raises RuntimeFailed."""
-        return {name: _entries(await self._ask(f"show map {self._directory / name}.map")) for name in NAMES}
+        return {name: _entries(await self._ask(f"show map {self._directory / name}.map")) for name in self._names}
+
+    async def table(self, name: str) -> str:
+        """A stick table's entries as HAProxy prints them; raises RuntimeFailed."""
+        return await self._ask(f"show table {name}")
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """Makes the changes in their order; raises RuntimeFailed, perhaps after some were made."""

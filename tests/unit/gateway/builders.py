@@ -37,14 +37,20 @@ def llmservice(name: str, namespace: str = "team-a", created: str = "2026-01-01T
 
 
 def apikey(number: int, namespace: str = "team-a", created: str = "2026-01-01T00:00:00Z", **fields: Any) -> Any:
-    """An issued APIKey for `secret_key(number)`; `fields`: models, expires, key (its whole text), deleted."""
-    spec: dict[str, Any] = {}
-    if "models" in fields:
-        spec["models"] = fields["models"]
+    """An issued APIKey for `secret_key(number)`.
+
+    `fields`: models, limits, role, expires, key (its whole text), previous (number of the key before), until, deleted.
+    """
+    spec: dict[str, Any] = {name: fields[name] for name in ("models", "limits", "role") if name in fields}
     if "expires" in fields:
         spec["expiresAt"] = fields["expires"]
     metadata = {"name": f"key-{number}", "namespace": namespace, "creationTimestamp": created}
     if fields.get("deleted"):
         metadata["deletionTimestamp"] = created
     digest = PEPPER.digest(fields.get("key", secret_key(number)))
-    return {"metadata": metadata, "spec": spec, "status": {"id": f"{number:016x}", "digest": digest}}
+    status: dict[str, Any] = {"id": f"{number:016x}", "digest": digest}
+    if "previous" in fields:
+        before = fields["previous"]
+        status["previous"] = {"id": f"{before:016x}", "digest": PEPPER.digest(secret_key(before))}
+        status["previous"] |= {"validUntil": fields["until"]} if "until" in fields else {}
+    return {"metadata": metadata, "spec": spec, "status": status}

@@ -16,6 +16,7 @@ TABLE = [(name, value) for name, value in vars(errors).items() if isinstance(val
 ANTHROPIC_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     408: "invalid_request_error",
     413: "request_too_large",
@@ -130,6 +131,7 @@ def test_the_key_model_is_found_however_it_is_spelled(text: str, spelling: str, 
 def test_the_table_of_errors(name: str, error: ApiError) -> None:
     assert name.isupper()
     values = {"model": errors.escaped('a"b'), "url": "GET /x", "small": "1", "large": "2"}
+    values |= {"limit": "7", "reset": "12", "budget": "team"}
     body = json.loads(error.body(**values))["error"]
     assert list(body) == ["message", "type", "param", "code"]
     assert "{" not in body["message"]

@@ -1,0 +1,107 @@
+"""Keeps what HAProxy knows of other gateways' requests, of tokens and of spent budgets at what the ledger says."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from typing import Any, Final, Protocol
+
+from llmservice_gateway.desired import Maps
+from llmservice_gateway.ledger_client import LedgerAway
+from llmservice_gateway.limits import TABLE, NotUnderstood, Told, desired, requests_here, told
+from llmservice_gateway.mapdiff import changes
+from llmservice_gateway.metrics import Metrics
+from llmservice_gateway.objects import Key
+from llmservice_gateway.runtime import MapStore, RuntimeFailed
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Ledger(Protocol):
+    """Where all gateways' counts come together."""
+
+    async def sync(self, body: Any, wait: float) -> Any:
+        """The answer to POST /v1/sync; raises LedgerAway."""
+
+
+class Counters(MapStore, Protocol):
+    """HAProxy's maps `usage` and `blocks`, and its counts."""
+
+    async def table(self, name: str) -> str:
+        """A stick table as text; raises RuntimeFailed."""
+
+
+class Limiter:
+    """One beside one HAProxy. `wait` is how long the ledger may hold an answer back, in seconds; `clock` as time.time.
+
+    While the ledger is away each gateway holds limits by its own counts, and budgets stay as they were told last.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: Counters,
+        metrics: Metrics,
+        keys: Callable[[], Collection[Key]],
+        gateway: str,
+        clock: Callable[[], float],
+        wait: float = 1.0,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._metrics = metrics
+        self._keys = keys
+        self._gateway = gateway
+        self._clock = clock
+        self._wait = wait
+        self._version = 0
+        self._held: Maps | None = None
+        self._away = False
+
+    async def run(self) -> None:
+        """Runs until cancelled; whatever fails is tried again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            next_turn = loop.time() + self._wait
+            if not await self._turn():
+                await asyncio.sleep(next_turn - loop.time())
+
+    async def _turn(self) -> bool:
+        """One exchange; whether the ledger had something new, and so should be asked again at once."""
+        before = self._version
+        try:
+            said = await self._exchange()
+            await self._write(said)
+        except (LedgerAway, NotUnderstood) as error:
+            self._failed("ledger", error)
+            return False
+        except RuntimeFailed as error:
+            self._held = None
+            self._failed("haproxy", error)
+            return False
+        self._away = False
+        self._metrics.ledger_synced.set(self._clock())
+        return said.version != before
+
+    async def _exchange(self) -> Told:
+        table = await self._store.table(TABLE)
+        body = {
+            "gateway": self._gateway,
+            "version": self._version,
+            "wait": self._wait,
+            "requests": requests_here(table, int(self._clock() // 60)),
+        }
+        said = told(await self._ledger.sync(body, self._wait))
+        self._version = said.version
+        return said
+
+    async def _write(self, said: Told) -> None:
+        wanted = desired(said, self._keys())
+        held = self._held if self._held is not None else await self._store.read()
+        await self._store.apply(changes(held, wanted))
+        self._held = wanted
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self._metrics.failures.labels(what).inc()
+        if not self._away:  # said once, not each second
+            _LOG.warning("limits hold for this gateway alone until this ends: %s", error)
+        self._away = True
