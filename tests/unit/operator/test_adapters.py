@@ -8,7 +8,8 @@ from llmservice_api.llmservice import Adapter
 from llmservice_operator.adapters import Settled, is_settled, next_look, statuses, to_ask
 from llmservice_operator.observed import Replicas
 from llmservice_operator.plan import probe_targets
-from tests.unit.operator.builders import APod, AService, World, serving
+from tests.unit.operator.builders import APod, AService
+from tests.unit.operator.world import World, serving
 
 Json = dict[str, Any]
 A, B = Adapter(name="a", source="pvc://c/a"), Adapter(name="b", source="s3://bucket/b")

@@ -5,7 +5,8 @@ import pytest
 from llmservice_operator.observed import Probe
 from llmservice_operator.plan import decide, probe_targets
 from llmservice_operator.reconcile import again_after
-from tests.unit.operator.builders import ANSWERS, SILENT, AnEngine, APod, World, serving
+from tests.unit.operator.builders import AnEngine, APod
+from tests.unit.operator.world import ANSWERS, SILENT, World, serving
 
 GENERIC = "A replica's health check failed. This deployment will be UNHEALTHY until the replica recovers"
 SICK = {

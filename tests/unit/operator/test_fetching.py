@@ -9,8 +9,9 @@ from llmservice_operator.conditions import TEMPORARY
 from llmservice_operator.fetching import FAILURES, Fetch, fetch_of, told, worth_telling
 from llmservice_operator.plan import decide, probe_targets
 from llmservice_worker.fetch import failure
-from tests.unit.operator.builders import AnEngine, APod, AService, World
+from tests.unit.operator.builders import AnEngine, APod, AService
 from tests.unit.operator.test_reconcile import Bench, bench
+from tests.unit.operator.world import World
 
 __all__ = ["bench"]
 

@@ -14,18 +14,8 @@ from llmservice_operator.observed import Observed, Question, Refused
 from llmservice_operator.plan import ProbeTargets, decide, probe_targets
 from llmservice_operator.resources.ingress import ingress_name
 from llmservice_operator.store import Ref
-from tests.unit.operator.builders import (
-    INSTALL,
-    SILENT,
-    AnEngine,
-    APod,
-    APool,
-    AService,
-    World,
-    child,
-    foreign,
-    serving,
-)
+from tests.unit.operator.builders import INSTALL, AnEngine, APod, APool, AService, child, foreign
+from tests.unit.operator.world import SILENT, World, serving
 
 OTHER_MODEL = {"source": "hf://org/other", "revision": "abc"}
 THIRD_MODEL = {"source": "hf://org/third", "revision": "abc"}

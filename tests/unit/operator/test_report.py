@@ -10,7 +10,8 @@ from llmservice_operator.observed import Probe, Refused, rfc3339
 from llmservice_operator.plan import decide
 from llmservice_operator.report import findings, status
 from llmservice_operator.store import Ref
-from tests.unit.operator.builders import INSTALL, SILENT, AnEngine, APod, AService, World, serving
+from tests.unit.operator.builders import INSTALL, AnEngine, APod, AService
+from tests.unit.operator.world import SILENT, World, serving
 
 NO_CLASS: dict[str, Any] = {"has_default_class": False}
 
