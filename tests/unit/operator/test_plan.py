@@ -3,27 +3,19 @@
 Each test walks a small world from one reconcile to the next; nothing in it talks to an API server.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from llmservice_api.names import LABEL_SERVICE
-from llmservice_operator.observed import Observed, Question, Refused
+from llmservice_operator.observed import Question
 from llmservice_operator.plan import ProbeTargets, decide, probe_targets
-from llmservice_operator.resources.ingress import ingress_name
 from llmservice_operator.store import Ref
-from tests.unit.operator.builders import INSTALL, AnEngine, APod, APool, AService, child, foreign
-from tests.unit.operator.world import SILENT, World, serving
+from tests.unit.operator.builders import AnEngine, APod, APool, AService
+from tests.unit.operator.world import SILENT, World, kinds, serving
 
 OTHER_MODEL = {"source": "hf://org/other", "revision": "abc"}
 THIRD_MODEL = {"source": "hf://org/third", "revision": "abc"}
-
-
-def kinds(plan: Any) -> list[str]:
-    """Kinds that a plan applies."""
-    return [plural for plural, _ in plan.apply]
 
 
 def test_fresh_makes_every_child_once() -> None:
@@ -152,38 +144,6 @@ def test_new_bounds_reach_the_running_revision(fields: dict[str, Any], changed: 
     assert [obj["metadata"]["name"] for plural, obj in plan.apply if plural == "rayservices"] == [revision]
 
 
-@pytest.mark.parametrize("plural", ["rayservices", "services", "networkpolicies", "poddisruptionbudgets"])
-def test_a_deleted_child_comes_back(plural: str) -> None:
-    world, revision = serving()
-    name = revision if plural in ("rayservices", "services") else "m"
-    del world.children[Ref(plural, "team-a", name)]
-    assert kinds(world.step()) == [plural]
-
-
-EDITS: dict[str, tuple[str, Callable[[Any], object]]] = {
-    "rayservices": ("revision", lambda obj: obj["spec"].update(serveConfigV2="{}")),
-    "services": ("revision", lambda obj: obj["spec"]["selector"].pop("ray.io/serve")),
-    "networkpolicies": ("m", lambda obj: obj["spec"]["ingress"].append({})),
-    "poddisruptionbudgets": ("m", lambda obj: obj["metadata"]["labels"].pop("app.kubernetes.io/name")),
-}
-
-
-@pytest.mark.parametrize(("plural", "edit"), [(plural, edit) for plural, (_, edit) in EDITS.items()], ids=EDITS)
-def test_an_edited_child_is_restored(plural: str, edit: Callable[[Any], object]) -> None:
-    world, revision = serving()
-    name = revision if EDITS[plural][0] == "revision" else "m"
-    edit(world.children[Ref(plural, "team-a", name)])
-    assert kinds(world.step()) == [plural]
-
-
-def test_fields_of_others_on_a_child_are_left_alone() -> None:
-    world, revision = serving()
-    known = world.children[Ref("services", "team-a", revision)]
-    known["metadata"]["annotations"]["example.com/mesh"] = "on"
-    known["spec"]["sessionAffinity"] = "None"
-    assert world.step().apply == ()
-
-
 def test_paused_changes_nothing_and_goes_on_serving() -> None:
     world, old = serving()
     plan = world.edit(paused=True, model=OTHER_MODEL).settle()
@@ -224,16 +184,6 @@ def test_a_bad_spec_leaves_the_old_revision_and_the_good_one_restores_what_was()
     assert world.condition("Ready")[0] == "True"
 
 
-@pytest.mark.parametrize(
-    "host", ["llm.example.com", "gateway.llmservice-system.svc", "other.team-b.svc", "192.0.2.2", "10.0.0.1", "a.local"]
-)
-def test_a_host_that_all_share_is_nobodys(host: str) -> None:
-    world = World(AService().spec(endpoint={"host": host}).build())
-    assert world.step().apply == ()
-    assert world.condition("Accepted")[:2] == ("False", "HostReserved")
-    assert "host" not in world.service["status"]
-
-
 def test_a_paused_service_goes_on_as_it_was() -> None:
     world, old = serving()
     new = str(world.edit(model=OTHER_MODEL).step().wanted)
@@ -251,23 +201,6 @@ def test_paused_from_the_first_is_not_ready() -> None:
     assert world.condition("Ready")[:2] == ("False", "Paused")
 
 
-def test_a_host_of_another_service_is_not_taken() -> None:
-    world = World(AService().spec(endpoint={"host": "m.example.com"}).build(), more={"host_owner": "team-b/other"})
-    assert world.step().apply == ()
-    assert world.condition("Accepted")[:2] == ("False", "HostTaken")
-    assert "team-b/other" in world.condition("Accepted")[2]
-
-
-def test_the_ingress_of_an_own_host_stands_in_the_gateways_namespace_and_moves_with_the_host() -> None:
-    world, _ = serving(endpoint={"host": "a.example.com"})
-    here = Ref("ingresses", INSTALL.namespace, ingress_name("a.example.com"))
-    assert here in world.children
-    world.edit(endpoint={"host": "b.example.com"}).settle()
-    assert [ref.name for ref in world.children if ref.plural == "ingresses"] == [ingress_name("b.example.com")]
-    world.edit(endpoint=None).settle()
-    assert world.names("ingresses") == []
-
-
 def test_a_missing_claim_is_said_before_anything_is_made() -> None:
     world = World(AService().spec(model={"source": "pvc://models/m"}).build(), more={"missing_claim": "models"})
     assert world.step().apply == ()
@@ -282,45 +215,6 @@ def test_no_pool_that_fits_leaves_what_serves() -> None:
     assert world.step().apply == ()
     assert world.condition("Placed")[:2] == ("False", "NoPool")
     assert world.revisions() == [old]
-
-
-def refused(world: World, plural: str, name: str, status: int) -> Observed:
-    """What is observed after the API server has refused a child."""
-    return replace(world.observed(), refused={Ref(plural, "team-a", name): Refused(status, f"{plural} {name}: no")})
-
-
-@pytest.mark.parametrize(("status", "reason"), [(409, "ChildNotOwned"), (403, "WriteRefused"), (422, "WriteRefused")])
-def test_a_refused_child_is_a_condition(status: int, reason: str) -> None:
-    plan = decide(refused(World(), "networkpolicies", "m", status))
-    assert (plan.accepted.status, plan.accepted.reason) == ("False", reason)
-    assert "networkpolicies m: no" in plan.accepted.message
-
-
-def test_a_refused_ray_service_speaks_through_its_engine() -> None:
-    revision = str(decide(World().observed()).wanted)
-    plan = decide(refused(World(), "rayservices", revision, 404))
-    assert plan.accepted.holds
-    assert plan.engines[revision].reason == "KubeRayMissing"
-
-
-def test_an_object_of_that_name_that_is_not_ours_is_none_of_our_revisions() -> None:
-    world = World()
-    revision = str(world.step().wanted)
-    for plural in ("rayservices", "services"):
-        ref = Ref(plural, "team-a", revision)
-        world.children[ref] = foreign(plural, world.children[ref])
-    plan = world.up(revision).step()
-    assert plan.rollout is not None
-    assert plan.rollout.active is None
-    assert all(ref.plural not in ("rayservices", "services") for ref in plan.delete)
-
-
-def test_a_service_with_a_forged_label_is_not_deleted() -> None:
-    world, _ = serving()
-    stranger = foreign("services", child(world.service, "theirs", clusterIP="10.0.0.1"))
-    assert stranger["metadata"]["labels"][LABEL_SERVICE] == "m"
-    world.children[Ref("services", "team-a", "theirs")] = stranger
-    assert world.step().delete == ()
 
 
 def test_a_revision_that_somebody_deletes_is_replaced_once_it_is_gone() -> None:

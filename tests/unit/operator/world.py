@@ -135,3 +135,8 @@ def serving(**spec: Any) -> tuple[World, str]:
     world.up(revision).settle()
     assert world.condition("Ready")[0] == "True"
     return world, revision
+
+
+def kinds(plan: Plan) -> list[str]:
+    """Kinds that a plan applies."""
+    return [plural for plural, _ in plan.apply]
