@@ -56,6 +56,11 @@ def note_model(scope: Scope, name: str) -> None:
     scope[_MODEL] = name
 
 
+def noted_model(scope: Scope) -> str:
+    """What was noted so; empty where nothing was."""
+    return str(scope.get(_MODEL, ""))
+
+
 def line(access: Access, now: datetime) -> str:
     """The request as one line of JSON."""
     level = "error" if access.outcome == "error" else "info"
@@ -141,7 +146,7 @@ class _Exchange:
             route=_text(self._headers, ROUTE),
             method=str(scope["method"])[:16],
             path=str(scope["path"])[:_LONGEST],
-            model=str(scope.get(_MODEL, "")),
+            model=noted_model(scope),
             status=self._status,
             duration_ms=self._since_begun(),
             ttft_ms=self._first,

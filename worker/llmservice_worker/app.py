@@ -46,6 +46,8 @@ from llmservice_worker.side import PROXY, SidePort
 from llmservice_worker.tasks.app import PATHS as TASK_PATHS
 from llmservice_worker.tasks.app import PREFIX as TASKS
 from llmservice_worker.tasks.app import TaskApp
+from llmservice_worker.usage.metered import at_engine
+from llmservice_worker.usage.metering import metering
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +87,9 @@ class EngineReplica:
         await self._side.start()
         self._figures = EngineMetrics(REGISTRY, _STARTS)
         self._figures.starts()
+        self._metering = metering(self._args, os.environ, REGISTRY)
+        if self._metering is not None:
+            self._metering.start()
         kept = Path(tempfile.mkdtemp(prefix="llmservice-")) / "engine.jsonl"
         os.environ.update({engine_log.PLACE: str(kept), **engine_environment(self._args)})
         started = time.monotonic()
@@ -102,13 +107,16 @@ class EngineReplica:
         """vLLM's HTTP app behind our ingress, after real generations through it (called once by Ray Serve)."""
         self._engine_app: App = await self._built_app()
         served = self._served()
-        app = front(TellsLeaving(self._ask_engine), served, self._task_apps, self._is_away)
+        app = front(TellsLeaving(at_engine(self._ask_engine)), served, self._task_apps, self._is_away)
         took = await warm_up(app, self._args.model_id, self._args.tasks)
         self._figures.took("warm_up", sum(took))
         self._is_warm = True
         _log.info("engine warm: first requests took %s s", ", ".join(f"{seconds:.1f}" for seconds in took))
         self._tasks = [asyncio.create_task(self._watch_engine()), asyncio.create_task(liveness.end_when_stalled())]
-        return AccessLog(app, [lines(output.opened()), Metrics(REGISTRY, PATHS | TASK_PATHS).heard], time.monotonic)
+        heard = [lines(output.opened()), Metrics(REGISTRY, PATHS | TASK_PATHS).heard]
+        if self._metering is None:
+            return AccessLog(app, heard, time.monotonic)
+        return self._metering.around(AccessLog(app, [*heard, self._metering.heard], time.monotonic))
 
     def _served(self) -> Served:
         config = self._client.model_config
@@ -152,6 +160,11 @@ class EngineReplica:
         self._figures.watch_adapters(adapters.state)
         return adapters
 
+    async def __del__(self) -> None:
+        """Called by Ray Serve when the replica has no request any more and is to go: its usage is sent first."""
+        if self._metering is not None:
+            await self._metering.stop()
+
     async def check_health(self) -> None:
         """Fails while the engine is away; Ray Serve replaces a replica whose engine does not come back."""
         await self._life.check_health()
@@ -169,6 +182,8 @@ class EngineReplica:
             for alias in self._args.aliases
         ]
         answer_with_public_names(models)
+        if self._metering is not None:
+            self._metering.watch(self._client)
         app: App = await self._server.__serve_build_asgi_app__()
         return app
 

@@ -86,6 +86,28 @@ class Engine(Part):
     extra: EngineExtra = Field(default=EngineExtra(), description="Further vLLM engine arguments.")
 
 
+LEDGER_URL: Final = "LLMSERVICE_LEDGER_URL"
+"""Variable of a replica: base URL of the ledger that takes usage events; without it no usage is counted."""
+LEDGER_TOKEN: Final = "LLMSERVICE_LEDGER_TOKEN"
+"""Variable of a replica: the file with its token for the ledger, written anew as it expires."""
+LEDGER_AUDIENCE: Final = "llmservice-ledger"
+SPOOL: Final = "/var/spool/llmservice"
+"""Where a replica keeps usage events until the ledger has them: a volume of SPOOL_MIB."""
+SPOOL_MIB: Final = 64
+PROBE_KEY_ID: Final = "probe"
+"""The key id of requests by which the operator asks whether a model answers: nobody's usage."""
+
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class Origin(Part):
+    """What a usage event says of where it comes from."""
+
+    namespace: Name = Field(description="The tenant.")
+    service: Name = Field(description="The LLMService.")
+    revision: Name = Field(description="Its revision.")
+
+
 class WorkerArgs(Part):
     """What needs a new engine when it changes: the `args` of the Serve application, and part of the revision's hash."""
 
@@ -118,6 +140,7 @@ class WorkerArgs(Part):
     kv_cache_gib: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = Field(
         default=None, description="KV cache of one replica on a CPU pool, GiB; None: vLLM's default."
     )
+    origin: Origin | None = Field(default=None, description="Whose usage it is; None: no usage is counted.")
 
     @model_validator(mode="after")
     def _aliases_are_other_names(self) -> "WorkerArgs":

@@ -18,12 +18,28 @@ _DURATIONS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 
 _FIRST_TOKENS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
 
 
+class FewNames:
+    """Names as values of a label, of which a client can make only so many; any further one is `other`."""
+
+    def __init__(self, most: int = _MOST_MODELS) -> None:
+        self._most = most
+        self._known: set[str] = set()
+
+    def label(self, name: str) -> str:
+        """The label's value for `name`."""
+        if name not in self._known:
+            if len(self._known) >= self._most:
+                return OTHER
+            self._known.add(name)
+        return name
+
+
 class Metrics:
     """The replica's figures in `registry`; `paths` are the routes that the replica has, any other counts as `other`."""
 
     def __init__(self, registry: CollectorRegistry, paths: Collection[str]) -> None:
         self._paths = frozenset(paths)
-        self._models: set[str] = set()
+        self._models = FewNames()
         self._requests = Counter(
             "llmservice_requests",
             "Requests that have ended, by path, model, class of the status and outcome.",
@@ -49,17 +65,10 @@ class Metrics:
         """Count a request that has ended."""
         path = access.path if access.path in self._paths else OTHER
         status = "none" if access.status is None else f"{access.status // 100}xx"
-        self._requests.labels(path, self._model(access.model), status, access.outcome).inc()
+        self._requests.labels(path, self._models.label(access.model), status, access.outcome).inc()
         self._durations.labels(path).observe(access.duration_ms / 1000)
         if access.ttft_ms is not None:
             self._first_tokens.labels(path).observe(access.ttft_ms / 1000)
-
-    def _model(self, name: str) -> str:
-        if name not in self._models:
-            if len(self._models) >= _MOST_MODELS:
-                return OTHER
-            self._models.add(name)
-        return name
 
 
 class EngineMetrics:

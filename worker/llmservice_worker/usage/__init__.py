@@ -1,0 +1,1 @@
+"""Usage: what each request made the engine work, counted at the engine, kept on disk, and told to the ledger."""
