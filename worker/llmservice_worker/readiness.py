@@ -4,19 +4,17 @@ What a first request pays otherwise: first forward passes, the chat template's c
 detokenizer's first use, request models built by pydantic on first validation, and lazily imported modules.
 """
 
-import io
 import time
-import wave
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from llmservice_worker.args import Task
 from llmservice_worker.asgi import App
 from llmservice_worker.inprocess import post, post_bytes
+from llmservice_worker.silent_clip import silent_form
 
 _PROMPT: Final = "Warm-up: answer with one word."
 _TRANSCRIPTIONS: Final = "/v1/audio/transcriptions"
-_RATE: Final = 16_000
 _CHAT: Final = {"messages": [{"role": "user", "content": _PROMPT}], "max_tokens": 8, "temperature": 0.7}
 _COMPLETION: Final = {"prompt": _PROMPT, "max_tokens": 8, "temperature": 0}
 
@@ -57,32 +55,12 @@ async def warm_up(app: App, model: str, tasks: Sequence[Task] = ("generate",)) -
 
 
 async def _transcribe_silence(app: App, model: str) -> float:
-    """A second of silence; the seconds that it took."""
+    """The seconds that a second of silence took."""
     begun = time.monotonic()
-    boundary = "llmservice-warm-up"
-    parts = _field(boundary, 'name="model"', model.encode()) + _field(
-        boundary, 'name="file"; filename="silence.wav"', _silence()
-    )
-    content = parts + f"--{boundary}--\r\n".encode()
-    status, answer = await post_bytes(app, _TRANSCRIPTIONS, content, f"multipart/form-data; boundary={boundary}")
+    status, answer = await post_bytes(app, _TRANSCRIPTIONS, *silent_form(model))
     if status != 200:
         raise NotWarm(f"a first request to {_TRANSCRIPTIONS} was answered with {status}: {answer[:300]!r}")
     return time.monotonic() - begun
-
-
-def _field(boundary: str, disposition: str, content: bytes) -> bytes:
-    head = f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n\r\n"
-    return head.encode() + content + b"\r\n"
-
-
-def _silence() -> bytes:
-    whole = io.BytesIO()
-    with wave.open(whole, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(_RATE)
-        file.writeframes(bytes(2 * _RATE))
-    return whole.getvalue()
 
 
 async def _timed(took: list[float], app: App, path: str, body: Mapping[str, Any]) -> tuple[int, bytes]:
