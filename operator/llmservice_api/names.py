@@ -33,6 +33,8 @@ FETCH_PORT: Final = 8091
 GATEWAY_SERVICE: Final = "gateway"
 KEY_PREFIX: Final = "llms"
 PROBE_KEY_ID: Final = "probe"
+KEY_ID_HEADER: Final = "x-llmservice-key-id"
+"""What the gateway tells an engine, and whoever reaches it without the gateway says himself: whose request it is."""
 ADMIN_HEADER: Final = "x-llmservice-admin"
 """What the gateway tells the ledger of an Admin key: the namespace that it may see, `*` for all."""
 ADDRESS_HEADER: Final = "x-llmservice-address"

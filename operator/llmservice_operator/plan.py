@@ -108,7 +108,8 @@ def decide(observed: Observed) -> Plan:
 
 
 def _placed(observed: Observed, accepted: Finding, placement: Placed) -> Plan:
-    wanted = revision_name(observed.name, observed.spec, placement.pool, observed.install.tracing_endpoint)
+    install = observed.install
+    wanted = revision_name(observed.name, observed.spec, placement.pool, install.tracing_endpoint, install.ledger_url)
     engines = _engines(observed, wanted)
     rollout = _rollout(observed, wanted, engines)
     plan = Plan(
@@ -236,7 +237,13 @@ def _network_policy(observed: Observed) -> Json:
 def _ray_service(observed: Observed, placement: Placed, wanted: str) -> Json:
     install = observed.install
     return make_ray_service(
-        observed.service, observed.spec, placement.pool, wanted, install.gcs_store, install.tracing_endpoint
+        observed.service,
+        observed.spec,
+        placement.pool,
+        wanted,
+        install.gcs_store,
+        install.tracing_endpoint,
+        install.ledger_url,
     )
 
 

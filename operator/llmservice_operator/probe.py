@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from llmservice_api.names import ADDRESS_HEADER
+from llmservice_api.names import ADDRESS_HEADER, KEY_ID_HEADER, PROBE_KEY_ID
 from llmservice_operator.observed import Probe, Question
 from llmservice_operator.questions import answer_is_given, asked
 
@@ -66,6 +66,7 @@ class HttpProber:
             return Probe(error="other services are probed first", reached=False)
         request = asked(question)
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": request.content_type}
+        headers[KEY_ID_HEADER] = PROBE_KEY_ID  # an engine that is asked without the gateway must bill nobody
         timeout = aiohttp.ClientTimeout(total=question.patience_s, connect=_CONNECT_S)
         try:
             async with (

@@ -10,6 +10,7 @@ from llmservice_api.names import LABEL_REPLICA_PODS, SERVE_APPLICATION, WORKER_G
 from llmservice_operator.observed import RedisStore
 from llmservice_operator.resources.adapters import with_adapters
 from llmservice_operator.resources.metadata import owner_reference, sealed
+from llmservice_operator.resources.metering import origin, with_metering
 from llmservice_operator.resources.pods import answering, autoscaler_options, draining, head_pod, worker_pod
 from llmservice_operator.resources.worker_args import bounds, live_args, pods_of_a_replica, worker_args
 from llmservice_worker.application import application
@@ -21,12 +22,14 @@ _OBJECT_STORE_BYTES: Final = str(200 * 2**20)
 _MOST_WORKERS: Final = 1000
 
 
-def revision_name(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec, tracing: str | None = None) -> str:
+def revision_name(
+    name: str, spec: LLMServiceSpec, pool: GPUPoolSpec, tracing: str | None = None, ledger: str | None = None
+) -> str:
     """The revision that this spec on this pool asks for; bounds, access, endpoint and rollout do not enter.
 
     Nor do a pod's drain and the store of GCS: KubeRay hands them to no running cluster, no engine restarts for them.
     """
-    return revision(name, {"cluster": _cluster(spec, pool, {}), "args": _args(name, spec, pool, tracing)})
+    return revision(name, {"cluster": _cluster(spec, pool, {}, ledger), "args": _args(name, spec, pool, tracing)})
 
 
 def make_ray_service(
@@ -36,11 +39,17 @@ def make_ray_service(
     name: str,
     store: RedisStore | None = None,
     tracing: str | None = None,
+    ledger: str | None = None,
 ) -> Json:
-    """The RayService `name`: its cluster never changes; only bounds in serveConfigV2 do."""
+    """The RayService `name`: its cluster never changes; only bounds in serveConfigV2 do.
+
+    `tracing` and `ledger` are base URLs; None: no traces, no usage is counted.
+    """
     metadata = service["metadata"]
     own_labels = labels(metadata["name"], "engine", name)
     args = worker_args(metadata["name"], spec, pool, tracing)
+    if ledger is not None:
+        args = args.model_copy(update={"origin": origin(service, name)})
     serve = {"applications": [application(SERVE_APPLICATION, args, live_args(spec))]}
     return sealed(
         {
@@ -57,8 +66,8 @@ def make_ray_service(
                 "upgradeStrategy": {"type": "None"},
                 # Canonical, because KubeRay compares it as a string; JSON is YAML.
                 "serveConfigV2": json.dumps(serve, sort_keys=True, separators=(",", ":")),
-                "rayClusterConfig": _cluster(spec, pool, own_labels)
-                | {"workerGroupSpecs": [_workers(spec, pool, own_labels)]}
+                "rayClusterConfig": _cluster(spec, pool, own_labels, ledger)
+                | {"workerGroupSpecs": [_workers(spec, pool, own_labels, ledger)]}
                 | _fault_tolerance(store),
             },
         }
@@ -69,7 +78,7 @@ def _args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec, tracing: str | Non
     return worker_args(name, spec, pool, tracing).model_dump(mode="json", exclude_defaults=True)
 
 
-def _cluster(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:
+def _cluster(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str], ledger: str | None) -> Json:
     start = {"num-cpus": "0", "object-store-memory": _OBJECT_STORE_BYTES, "dashboard-host": "0.0.0.0"}
     return {
         "rayVersion": RAY_VERSION,
@@ -79,16 +88,16 @@ def _cluster(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]
             "rayStartParams": start,
             "template": head_pod(spec.model, pool, pod_labels),
         },
-        "workerGroupSpecs": [_worker_template(spec, pool, pod_labels)],
+        "workerGroupSpecs": [_worker_template(spec, pool, pod_labels, ledger)],
     }
 
 
-def _workers(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:
+def _workers(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str], ledger: str | None) -> Json:
     # KubeRay passes changed counts on to no running cluster: the group is wide open, Ray Serve keeps the bounds and
     # Ray's autoscaler follows. `replicas` only spares the first worker the wait for the autoscaler.
     first = bounds(spec)[0] * pods_of_a_replica(spec)
     counts = {"replicas": first, "minReplicas": 0, "maxReplicas": _most_workers(spec, pool)}
-    group = _worker_template(spec, pool, pod_labels) | counts
+    group = _worker_template(spec, pool, pod_labels, ledger) | counts
     template = draining(group["template"], seconds(spec.rollout.drain))
     # Of several pods of a replica only one has the side port.
     return group | {"template": template if pods_of_a_replica(spec) > 1 else answering(template)}
@@ -112,7 +121,7 @@ def _most_workers(spec: LLMServiceSpec, pool: GPUPoolSpec) -> int:
     return min(pool.max_nodes * max(per_node, 1), _MOST_WORKERS)
 
 
-def _worker_template(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:
+def _worker_template(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str], ledger: str | None) -> Json:
     parallel = spec.engine.tensor_parallel or 1
     start = {"num-cpus": str(pool.worker.threads), "object-store-memory": _OBJECT_STORE_BYTES}
     if pool.accelerator is not None:
@@ -123,5 +132,5 @@ def _worker_template(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[s
     return {
         "groupName": WORKER_GROUP,
         "rayStartParams": start,
-        "template": with_adapters(worker_pod(spec.model, pool, parallel, pod_labels), spec),
+        "template": with_metering(with_adapters(worker_pod(spec.model, pool, parallel, pod_labels), spec), ledger),
     }

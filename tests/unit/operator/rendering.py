@@ -1,6 +1,7 @@
 """What becomes of an LLMService on its pool: run as `python -m tests.unit.operator.rendering`, it writes the goldens.
 
-`golden/<case>.in.yaml` holds the pool and the service, `golden/<case>.out.yaml` what is reviewed by eye.
+`golden/<case>.in.yaml` holds the pool, the service, and where it matters what the operator was installed with;
+`golden/<case>.out.yaml` what is reviewed by eye.
 """
 
 import json
@@ -31,12 +32,12 @@ def cases() -> list[str]:
 
 def rendered(case: str) -> str:
     """What the operator makes of a case, and what the worker makes of that, as YAML."""
-    pool, service = yaml.safe_load_all((GOLDEN / f"{case}.in.yaml").read_text())
+    pool, service, *install = yaml.safe_load_all((GOLDEN / f"{case}.in.yaml").read_text())
     spec = LLMServiceSpec.model_validate(service["spec"])
     nodes: list[Json] = [pool["spec"].get("nodeSelector", {})]
     placed = place(spec, {pool["metadata"]["name"]: GPUPoolSpec.model_validate(pool["spec"])}, nodes)
     assert isinstance(placed, Placed), placed
-    ray = make_ray_service(service, spec, placed.pool, REVISION)["spec"]
+    ray = make_ray_service(service, spec, placed.pool, REVISION, **(install[0] if install else {}))["spec"]
     return yaml.dump(_reviewed(ray, make_disruption_budget(service, spec)), Dumper=_Plain, sort_keys=True, width=120)
 
 

@@ -115,8 +115,10 @@ async def test_a_replica_tells_of_its_adapters(status: int, state: Any, told: li
 
 async def test_probes_ask_for_one_token_on_both_ways() -> None:
     seen: list[tuple[str, str, Any]] = []
+    billed: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
+        billed.append(request.headers["x-llmservice-key-id"])
         seen.append((request.path, request.headers["Authorization"], await request.json()))
         return web.json_response(TOKEN, headers={ADDRESS_HEADER: "10.96.0.9:8000"})
 
@@ -134,6 +136,7 @@ async def test_probes_ask_for_one_token_on_both_ways() -> None:
         ("/team-a/m/v1/completions", "Bearer llms_probe.x"),
     ]
     assert [(body["model"], body["max_tokens"]) for *_, body in seen] == [("m", 1), ("qwen", 1), ("qwen", 1)]
+    assert billed == ["probe"] * 3
 
 
 @pytest.mark.parametrize(
