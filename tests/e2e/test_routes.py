@@ -56,6 +56,7 @@ def test_choices_and_logprobs(chat: openai.OpenAI) -> None:
     answer = ask(chat, n=2, temperature=1, logprobs=True, top_logprobs=3)
     assert [choice.index for choice in answer.choices] == [0, 1]
     for choice in answer.choices:
+        assert choice.logprobs.content
         assert all(len(token.top_logprobs) >= 3 and token.logprob <= 0 for token in choice.logprobs.content)
 
 
@@ -230,5 +231,6 @@ def test_an_encoder_does_not_chat(site: Site, encoder: str) -> None:
 def test_classes_have_labels(site: Site) -> None:
     with encoding(site, CLASSIFIER, model.CLASSIFIER, ["Classify"]) as name, plain(site, name) as raw:
         told = raw.post("classify", json={"model": name, "input": ["good", "bad"]}).json()["data"]
+        assert len(told) == 2
         assert {item["label"] for item in told} <= {"negative", "positive"}
         assert all(abs(sum(item["probs"]) - 1) < 0.01 and item["num_classes"] == 2 for item in told)

@@ -30,9 +30,14 @@ def test_what_is_no_duration(text: str) -> None:
         DURATION.validate_python(text)
 
 
-@given(st.from_regex(r"\A([0-9]{1,3}h)?([0-9]{1,3}m)?([0-9]{1,3}s)?\Z").filter(lambda text: len(text) >= 2))
-def test_every_duration_of_the_form_is_taken(text: str) -> None:
-    assert seconds(DURATION.validate_python(text)) >= 0
+PARTS = st.none() | st.integers(0, 999)
+
+
+@given(st.tuples(PARTS, PARTS, PARTS).filter(lambda parts: parts != (None, None, None)))
+def test_every_duration_of_the_form_is_taken(parts: tuple[int | None, int | None, int | None]) -> None:
+    text = "".join(f"{part}{unit}" for part, unit in zip(parts, "hms", strict=True) if part is not None)
+    hours, minutes, rest = (part or 0 for part in parts)
+    assert seconds(DURATION.validate_python(text)) == 3600 * hours + 60 * minutes + rest
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,9 @@ def test_how_slow_a_first_token_may_be_is_a_value(value: str, bound: str) -> Non
 
 def test_the_file_is_a_rules_file_as_prometheus_takes_it() -> None:
     rules_file = yaml.safe_load((Path(CHART) / "files/alerts.yaml").read_text())
+    assert rules_file["groups"]
     for group in rules_file["groups"]:
+        assert group["rules"]
         assert set(group) == {"name", "rules"}
         for rule in group["rules"]:
             assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}

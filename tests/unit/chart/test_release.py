@@ -44,7 +44,9 @@ def test_each_object_bears_the_six_labels() -> None:
     "kind", ["Deployment", "Service", "Ingress", "Secret", "ServiceAccount", "NetworkPolicy", "Pod"]
 )
 def test_namespaced_objects_name_the_releases_namespace(kind: str) -> None:
-    for obj in render().of_kind(kind):
+    found = render().of_kind(kind)
+    assert found
+    for obj in found:
         assert obj["metadata"]["namespace"] == NAMESPACE
 
 

@@ -74,8 +74,13 @@ def test_an_idempotency_key_is_forgotten_after_a_day() -> None:
     clock = Clock()
     keys = IdempotencyKeys(clock)
     keys.admit("key", b"one", "/", b"a")
-    clock.now += 86_400
+    clock.now += 86_399
+    with pytest.raises(Refused):
+        keys.admit("key", b"one", "/", b"b")
+    clock.now += 1
     keys.admit("key", b"one", "/", b"b")
+    with pytest.raises(Refused):
+        keys.admit("key", b"one", "/", b"a")
 
 
 def test_idempotency_keys_are_bounded() -> None:
