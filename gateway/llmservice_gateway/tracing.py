@@ -28,7 +28,6 @@ _APIS: Final = frozenset((*POSTS, MODELS))
 _CAPACITY: Final = 2048
 _DELAY_MS: Final = 1000
 _TIMEOUT_S: Final = 5.0
-_FLUSH_MS: Final = 3000
 _NOTHING: Final = "-"
 """What HAProxy logs for a variable that is not set."""
 
@@ -78,10 +77,6 @@ class Spans:
             return
         self._taken += 1
         self._processor.on_end(span)
-
-    def flush(self) -> bool:
-        """Send what is queued; False where the receiver was too slow. Blocks."""
-        return self._processor.force_flush(_FLUSH_MS)
 
     def close(self) -> None:
         """Send what is queued, then stop. Blocks."""

@@ -120,7 +120,7 @@ def test_what_a_slow_receiver_does_not_take_is_dropped_and_counted() -> None:
         spans.take(line())
     assert counts(metrics) == {"dropped": 15}
     receiver.let.set()
-    assert spans.flush()
+    assert spans._processor.force_flush(3000)
     spans.take(line())
     spans.close()
     assert counts(metrics) == {"dropped": 15, "sent": 11}
@@ -133,7 +133,7 @@ def test_spans_that_the_receiver_refuses_are_counted_and_hold_nothing_up() -> No
     spans = Spans(receiver, metrics.spans, RESOURCE, capacity=3)
     for _ in range(4):
         spans.take(line())
-        assert spans.flush()
+        assert spans._processor.force_flush(3000)
     spans.close()
     assert counts(metrics) == {"failed": 4}
 
