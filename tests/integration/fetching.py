@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llmservice_worker.fetch.fetching import Fetcher, model_check
 from llmservice_worker.fetch.progress import Meter
@@ -42,10 +42,10 @@ def digest_of(files: Mapping[str, bytes]) -> str:
     return f"sha256:{hashlib.sha256(said.encode()).hexdigest()}"
 
 
-def tar_of(files: Mapping[str, bytes], mode: str = "w:gz") -> bytes:
+def tar_of(files: Mapping[str, bytes], mode: Literal["w", "w:gz"] = "w:gz") -> bytes:
     """An archive."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=out, mode=mode) as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)

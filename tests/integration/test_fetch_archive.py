@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -51,7 +52,7 @@ def offered(web: Mirror, content: bytes, digest: str = "") -> Source:
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 @pytest.mark.parametrize("folder", ["", "smol/"])
-def test_an_archive_comes_whole(web: Mirror, root: Path, mode: str, folder: str) -> None:
+def test_an_archive_comes_whole(web: Mirror, root: Path, mode: Literal["w", "w:gz"], folder: str) -> None:
     packed = {folder + path: content for path, content in (MODEL | {"README.md": b""}).items()}
     source = offered(web, tar_of(packed, mode))
     assert fetch(source, root).digest == digest_of(MODEL)

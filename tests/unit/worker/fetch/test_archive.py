@@ -5,6 +5,7 @@ import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -15,9 +16,9 @@ WHAT = "https://host/m.tar.gz"
 FILES = {"config.json": b"{}", "model.safetensors": b"w" * 3000, "sub/x.json": b"[]"}
 
 
-def packed(path: Path, files: dict[str, bytes], *more: tarfile.TarInfo, mode: str = "w:gz") -> Path:
+def packed(path: Path, files: dict[str, bytes], *more: tarfile.TarInfo, mode: Literal["w", "w:gz"] = "w:gz") -> Path:
     """An archive of files, then of bare entries."""
-    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+    with tarfile.open(path, mode) as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -36,7 +37,9 @@ def unpacked(archive: Path, target: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 @pytest.mark.parametrize("folder", ["", "model/", "./", "./model/"])
-def test_plain_and_compressed_with_and_without_a_folder(tmp_path: Path, mode: str, folder: str) -> None:
+def test_plain_and_compressed_with_and_without_a_folder(
+    tmp_path: Path, mode: Literal["w", "w:gz"], folder: str
+) -> None:
     archive = packed(tmp_path / "a", {folder + path: content for path, content in FILES.items()}, mode=mode)
     assert unpacked(archive, tmp_path / "out") == FILES
 
