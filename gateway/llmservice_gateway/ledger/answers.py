@@ -1,0 +1,93 @@
+"""Answers in OpenAI's shapes, and the outermost place where failures become answers."""
+
+import json
+import logging
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from llmservice_gateway.errors import INVALID, SERVER, ApiError
+from llmservice_gateway.ledger.identity import IdentitiesUnknown
+from llmservice_gateway.ledger.metrics import Metrics
+from llmservice_gateway.ledger.store import StoreFailed
+
+_LOG: Final = logging.getLogger(__name__)
+_AGAIN: Final = (("retry-after", "2"),)
+
+UNKNOWN_URL: Final = ApiError(404, "unknown_url", "There is no such URL here.")
+READ_ONLY: Final = ApiError(
+    405, "method_not_allowed", "This is read-only: keys, budgets and projects are objects of Kubernetes; change those."
+)
+TOO_LARGE: Final = ApiError(413, "request_too_large", "The body is larger than 1048576 bytes: send fewer events.")
+ENCODED: Final = ApiError(415, "unsupported_content_encoding", "Send the body without Content-Encoding.")
+BAD_HTTP: Final = ApiError(400, "bad_request", "The request is not well-formed HTTP.")
+INTERNAL: Final = ApiError(500, "internal_error", "The ledger failed on this request.", type=SERVER)
+
+
+class Said(Exception):
+    """An answer that ends a request."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.code)
+        self.error = error
+
+
+def bad_request(message: str, param: str | None = None, code: str = "invalid_value") -> Said:
+    """400, with which parameter is wrong and how."""
+    return Said(ApiError(400, code, message, type=INVALID, param=param))
+
+
+def not_found(what: str) -> Said:
+    """404 for an object that the asker may not see or that does not exist."""
+    return Said(ApiError(404, "not_found", f"No such {what}."))
+
+
+def answer(error: ApiError) -> web.Response:
+    """The error as a response."""
+    headers = {"content-type": "application/json", **dict(error.headers)}
+    return web.Response(status=error.status, body=error.body().encode("utf-8", "replace"), headers=headers)
+
+
+def as_json(value: Any) -> web.Response:
+    """A value as a response."""
+    return web.Response(body=json.dumps(value, separators=(",", ":")).encode(), content_type="application/json")
+
+
+def failures(metrics: Metrics) -> Middleware:
+    """The middleware that turns every failure into an answer."""
+
+    @web.middleware
+    async def shaped(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Said as said:
+            return answer(said.error)
+        except StoreFailed as error:
+            _LOG.error("%s %s: the database failed: %s", request.method, request.path, error)
+            return answer(_unavailable("database_unavailable", f"The database cannot be used now ({error})."))
+        except IdentitiesUnknown as error:
+            metrics.failures.labels("token_review").inc()
+            _LOG.error("tokens cannot be reviewed: %s", error)
+            return answer(_unavailable("tokens_unavailable", f"The cluster does not review tokens now ({error})."))
+        except web.HTTPException as error:
+            return answer(_of_aiohttp(error))
+        except Exception:  # noqa: BLE001 - the outermost place: said in the log, and not to the client
+            _LOG.exception("%s %s", request.method, request.path)
+            return answer(INTERNAL)
+
+    return shaped
+
+
+def unready(what: str) -> Said:
+    """503 while the ledger does not know yet what it needs."""
+    return Said(_unavailable("starting", f"The ledger is starting: {what}."))
+
+
+def _unavailable(code: str, message: str) -> ApiError:
+    return ApiError(503, code, message, type=SERVER, headers=_AGAIN)
+
+
+def _of_aiohttp(error: web.HTTPException) -> ApiError:
+    known = {404: UNKNOWN_URL, 405: READ_ONLY, 413: TOO_LARGE}
+    return known.get(error.status, BAD_HTTP if error.status < 500 else INTERNAL)

@@ -1,0 +1,109 @@
+"""An event with what it costs and who pays, and the sums that a batch of them adds."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from llmservice_gateway.ledger.event import Event
+from llmservice_gateway.ledger.pricing import FREE, Cost, cost
+from llmservice_gateway.ledger.registry import Registry
+from llmservice_gateway.ledger.windows import MINUTE, WINDOWS, Window, bounded, start
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is stored of an event. `at` is when it counts, `received` when it came (ms since 1970).
+
+    `known_key`: its key is one of its namespace; `budget` is that key's.
+    """
+
+    event: Event
+    at: int
+    received: int
+    cost: Cost
+    known_key: bool
+    budget: str | None
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens."""
+        return self.event.prompt_tokens + self.event.completion_tokens
+
+    @property
+    def minute(self) -> int:
+        """Minutes since 1970."""
+        return self.at // MINUTE
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the keys of one budget used in one window."""
+
+    namespace: str
+    budget: str
+    window: Window
+    start: int
+    tokens: int = 0
+    cost: int = 0
+
+    @property
+    def place(self) -> tuple[str, str, Window, int]:
+        """All but what was used."""
+        return self.namespace, self.budget, self.window, self.start
+
+
+def entry(event: Event, registry: Registry, received: int, oldest: int) -> Entry:
+    """The event at the price and with the budget that hold now; `oldest` is the first instant that is kept."""
+    price = registry.price(event.namespace, event.service) or FREE
+    key = registry.key(event.key_id, event.namespace)
+    return Entry(
+        event,
+        bounded(event.at, received, oldest),
+        received,
+        cost(price, event.prompt_tokens, event.cached_tokens, event.completion_tokens),
+        key is not None,
+        key.budget if key is not None else None,
+    )
+
+
+def event_row(entry: Entry) -> Row:
+    """The row of `events`."""
+    fields = entry.event.model_dump()
+    paid = {"budget": entry.budget, "cost": entry.cost.total}
+    return fields | {"time": entry.at, "received": entry.received} | paid
+
+
+def usage_rows(entries: Iterable[Entry]) -> list[Row]:
+    """What the events add to `usage`, one row a place; in one order, so that no two writers wait for each other."""
+    rows: dict[tuple[Any, ...], Row] = {}
+    for each in entries:
+        event = each.event
+        place = {"minute": each.minute, "namespace": event.namespace, "key_id": event.key_id}
+        place |= {"model": event.model, "route": event.route}
+        add = {
+            "requests": 1,
+            "prompt_tokens": event.prompt_tokens,
+            "cached_tokens": event.cached_tokens,
+            "completion_tokens": event.completion_tokens,
+            "prompt_cost": each.cost.prompt,
+            "cached_cost": each.cost.cached,
+            "completion_cost": each.cost.completion,
+        }
+        row = rows.setdefault(tuple(place.values()), place | dict.fromkeys(add, 0))
+        for name, amount in add.items():
+            row[name] += amount
+    return [rows[place] for place in sorted(rows)]
+
+
+def spendings(entries: Iterable[Entry]) -> list[Spent]:
+    """What the events spend in every kind of window, so that a Budget whose window is changed knows what was used."""
+    found: dict[tuple[str, str, Window, int], Spent] = {}
+    for each in entries:
+        if each.budget is not None:
+            for window in WINDOWS:
+                empty = Spent(each.event.namespace, each.budget, window, start(window, each.at))
+                before = found.get(empty.place, empty)
+                found[empty.place] = Spent(*empty.place, before.tokens + each.tokens, before.cost + each.cost.total)
+    return [found[place] for place in sorted(found)]
