@@ -63,6 +63,8 @@ class Recorder:
         except TimeoutError:
             _log.error("usage events are not sent, the ledger or the disk does not answer: they go with the pod")
             return False
+        finally:
+            self._spool.close()
         return True
 
     async def _finish(self) -> None:

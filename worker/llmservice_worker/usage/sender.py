@@ -76,7 +76,10 @@ class Sender:
         while True:
             self._more.clear()
             is_last = self._hurried.is_set()
-            await self._send_all()
+            try:
+                await self._send_all()
+            except OSError as error:
+                _log.error("usage events cannot be read from the spool, they are tried again: %s", error)
             if is_last:
                 return
             with suppress(TimeoutError):
@@ -84,7 +87,7 @@ class Sender:
 
     async def _send_all(self) -> None:
         """Returns when nothing is left to send; while the ledger is away, it tries again."""
-        while (segment := await self._next()) is not None:
+        while (segment := await asyncio.to_thread(self._spool.oldest)) is not None:
             try:
                 await self._send(segment)
             except BaseException:
@@ -92,13 +95,6 @@ class Sender:
                 raise
             await asyncio.to_thread(segment.remove)
             self._figures.stands(await asyncio.to_thread(self._spool.standing))
-
-    async def _next(self) -> Segment | None:
-        try:
-            return await asyncio.to_thread(self._spool.oldest)
-        except OSError as error:
-            _log.error("the spool of usage events cannot be read: %s", error)
-            return None
 
     async def _send(self, segment: Segment) -> None:
         held = await asyncio.to_thread(segment.read)

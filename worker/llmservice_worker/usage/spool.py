@@ -115,7 +115,7 @@ class Spool:
                 self._seal()
 
     def oldest(self) -> Segment | None:
-        """The oldest segment that is nobody else's, to be sent and removed; None where there is none."""
+        """The oldest segment that is nobody else's, to be sent and removed; None where there is none. Raises OSError."""
         with self._turn:
             written = self._written
             for path in self._paths():
@@ -144,14 +144,19 @@ class Spool:
             self._since = {path: self._since.get(path, now) for path in self._paths() if _size_of(path)}
             return Standing(size, min(self._since.values(), default=None))
 
+    def close(self) -> None:
+        """Leave what is here to whoever comes next."""
+        with self._turn:
+            self._seal()
+
     def _size(self) -> int:
         return sum(map(_size_of, self._paths()))
 
     def _paths(self) -> list[Path]:
-        """Of all segments, the oldest first."""
+        """Of all segments, the oldest first; none in a folder that cannot be read, as an append will say."""
         try:
             return sorted(path for path in self._folder.iterdir() if path.suffix == _SUFFIX and path.stem.isdigit())
-        except FileNotFoundError:
+        except OSError:
             return []
 
     def _created(self) -> Segment:
@@ -202,7 +207,7 @@ def _sync(folder: Path) -> None:
 def _size_of(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 
