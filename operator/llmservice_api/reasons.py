@@ -86,7 +86,6 @@ class Reason(StrEnum):
     ISSUED = "Issued"
     EXPIRED = "Expired"
     SECRET_TAKEN = "SecretTaken"
-    NOT_YET_ENFORCED = "NotYetEnforced"
     ENFORCED = "Enforced"
     BUDGET_NOT_FOUND = "BudgetNotFound"
     METERING_OFF = "MeteringOff"

@@ -1,31 +1,43 @@
 """APIKeys: make the key once, show it in a Secret, keep a digest.
 
-new ──► status: id, digest ──► Secret applied ──► Ready
-             ▲                       │ killed between: status is not Ready
-             └───────────────────────┘ → a new key, same Secret (server-side apply); the old was never shown as Ready
+wanted ──► status: id, digest ──► Secret applied ──► status: Ready, an end for the key before
+             ▲                           │ killed between: the Secret's annotation says which key it shows
+             └── it shows another ───────┴── it shows this one: go on with Ready ──►
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from llmservice_api.apikey import APIKeySpec
-from llmservice_api.names import APIKEYS
+from llmservice_api.names import APIKEYS, BUDGETS
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.cluster import ApiError, Cluster
 from llmservice_operator.conditions import Finding, false, merge, news, true
 from llmservice_operator.execute import record, write_status
 from llmservice_operator.keys import Key, digest, make_key
-from llmservice_operator.observed import Install, instant
-from llmservice_operator.resources.secret import make_key_secret
+from llmservice_operator.observed import Install, instant, is_owned
+from llmservice_operator.resources.secret import KEY_ID_ANNOTATION, make_key_secret
+from llmservice_operator.rotation import (
+    is_being_shown,
+    is_issued,
+    is_taken,
+    keys_of,
+    previous_end,
+    shown,
+    valid,
+    wanted_serial,
+    with_new,
+)
 from llmservice_operator.store import Ref, Store
 
 Json = dict[str, Any]
 
 
 _LONGEST_WAIT: Final = 86400.0
+_TAKEN_AGAIN: Final = 30.0
 
 
 def new_key() -> Key:
@@ -46,7 +58,7 @@ class KeyIssuer:
     instance: str
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
-        """Issue the key of APIKey (namespace, name) where there is none; returns seconds until it expires, or None."""
+        """Show the key that APIKey (namespace, name) wants; returns seconds until one of its keys ends, or None."""
         api_key = self.store.get(Ref(APIKEYS, *key))
         if api_key is None or "deletionTimestamp" in api_key["metadata"]:
             return None
@@ -55,81 +67,110 @@ class KeyIssuer:
             expires = instant(spec.expires_at) if spec.expires_at else None
         except ValueError as error:  # pydantic's among them; an instant such as 23:59:60Z is no datetime
             # A key that was issued stays issued: mending the spec must not need a new one.
-            kept = _issued_parts(api_key) if is_issued(api_key) else {}
-            await self._say(api_key, kept, [false(ConditionType.READY, Reason.INVALID_SPEC, str(error))])
+            await self._say(api_key, _kept(api_key), [false(ConditionType.READY, Reason.INVALID_SPEC, str(error))])
             return None
-        status = _issued_parts(api_key)
-        if not is_issued(api_key):
-            issued = await self._issue(api_key)
-            if isinstance(issued, Finding):
-                await self._say(api_key, {}, [issued])
-                return 30.0
-            status = issued
+        keys = await self._brought(api_key, spec)
+        if keys is None:
+            await self._say(api_key, _kept(api_key), [_taken(api_key)])
+            return _TAKEN_AGAIN
         now = self.clock()
-        await self._say(api_key, status, conditions(spec, now))
-        left = (expires - now).total_seconds() if expires else None
-        return min(left + 0.1, _LONGEST_WAIT) if left is not None and left > 0 else None
+        keys = valid(keys, spec, now)
+        await self._say(api_key, keys, conditions(spec, now, self._limits_enforced(api_key, spec)))
+        return _until_the_first((expires, previous_end(keys)), now)
 
-    async def _issue(self, api_key: Json) -> Json | Finding:
-        key = self.make()
+    async def _brought(self, api_key: Json, spec: APIKeySpec) -> Json | None:
+        """Keys of status, once the Secret shows the one that is wanted; None where its name is another Secret's."""
+        keys, pending = keys_of(api_key), is_being_shown(api_key)
+        serial = wanted_serial(spec, keys)
+        if is_issued(api_key) and not pending and keys.get("serial", 1) == serial:
+            return keys
         metadata = api_key["metadata"]
-        status = {"id": key.id, "digest": digest(self.pepper, key), "secretName": metadata["name"]}
-        if not is_taken(api_key):  # else each try would write status twice, and each write is an event
-            pending = false(ConditionType.READY, Reason.STARTING, "the Secret is being written")
-            await self._say(api_key, status, [pending])
-        secret = make_key_secret(api_key, key.text, f"{self.install.public_url}/v1")
+        secret = await self.cluster.metadata("secrets", metadata["namespace"], metadata["name"])
+        if secret is not None and not is_owned(secret, metadata["uid"]):
+            return None
+        if pending and _key_id(secret) == keys["id"]:
+            keys = shown(keys, spec, self.clock())
+            if keys.get("serial", 1) == serial:
+                return keys
+            pending = False
+        return await self._replaced(api_key, spec, secret, keys.get("previous") if pending else keys)
+
+    async def _replaced(self, api_key: Json, spec: APIKeySpec, secret: Json | None, last: Json | None) -> Json | None:
+        """Make another key than `last`, and show it in the Secret, of which `secret` is the metadata."""
+        key, metadata = self.make(), api_key["metadata"]
+        serial = wanted_serial(spec, keys_of(api_key))
+        parts = {"id": key.id, "digest": digest(self.pepper, key), "secretName": metadata["name"], "serial": serial}
+        keys = with_new(parts, last)
+        version = secret["metadata"]["resourceVersion"] if secret is not None else None
+        made = make_key_secret(api_key, key.id, key.text, f"{self.install.public_url}/v1", version)
         try:
-            await self.cluster.apply("secrets", secret, force=False)
+            if is_taken(api_key):  # else each try would write status twice, and each write is an event
+                await self.cluster.apply("secrets", made, force=secret is not None, trial=True)
+            pending = false(ConditionType.READY, Reason.STARTING, "the Secret is being written")
+            await self._say(api_key, keys, None if is_issued(api_key) else [pending])
+            await self.cluster.apply("secrets", made, force=secret is not None)
         except ApiError as error:
             if error.status not in (409, 422):
                 raise
-            message = (
-                f"Secret {metadata['name']} exists and is not this APIKey's: rename the APIKey or delete the Secret"
-            )
-            return false(ConditionType.READY, Reason.SECRET_TAKEN, message)
-        return status
+            return None
+        return shown(keys, spec, self.clock())
 
-    async def _say(self, api_key: Json, parts: Json, found: list[Finding]) -> None:
+    def _limits_enforced(self, api_key: Json, spec: APIKeySpec) -> Finding | None:
+        reference = spec.budget_ref
+        budget = Ref(BUDGETS, api_key["metadata"]["namespace"], reference.name) if reference else None
+        there = budget is None or self.store.get(budget) is not None
+        return limits_enforced(spec, budget_exists=there, metering=self.install.ledger_url is not None)
+
+    async def _say(self, api_key: Json, parts: Json, found: list[Finding] | None) -> None:
+        """Write status; `found` None leaves the conditions as they are."""
         metadata = api_key["metadata"]
         known = self.store.get(Ref(APIKEYS, metadata["namespace"], metadata["name"])) or api_key
-        before = known.get("status") or {}
+        before = (known.get("status") or {}).get("conditions", [])
         generation = metadata["generation"]
-        wanted = {key: value for key, value in parts.items() if value is not None} | {
-            "observedGeneration": generation,
-            "conditions": merge(found, before.get("conditions", []), generation, self.clock()),
-        }
+        conditions = before if found is None else merge(found, before, generation, self.clock())
+        wanted = parts | {"observedGeneration": generation, "conditions": conditions}
         if await write_status(self.cluster, self.store, APIKEYS, known, wanted):
-            told = news(found, before.get("conditions", []))
-            await record(self.cluster, "APIKey", api_key, told, self.clock(), self.instance)
+            await record(self.cluster, "APIKey", api_key, news(found or [], before), self.clock(), self.instance)
 
 
-def is_issued(api_key: Json) -> bool:
-    """Whether the key was shown in its Secret: Ready was True once, and since then only the spec speaks against it."""
-    status = api_key.get("status") or {}
-    ready = [c for c in status.get("conditions", []) if c["type"] == ConditionType.READY]
-    shown = bool(ready) and (
-        ready[0]["status"] == "True" or ready[0]["reason"] in (Reason.EXPIRED, Reason.INVALID_SPEC)
-    )
-    return shown and bool(status.get("digest"))
-
-
-def _issued_parts(api_key: Json) -> Json:
-    return {key: (api_key.get("status") or {}).get(key) for key in ("id", "digest", "secretName")}
-
-
-def is_taken(api_key: Json) -> bool:
-    """Whether the last try found a Secret of the name that is not ours."""
-    found = (api_key.get("status") or {}).get("conditions", [])
-    return any(c["type"] == ConditionType.READY and c["reason"] == Reason.SECRET_TAKEN for c in found)
-
-
-def conditions(spec: APIKeySpec, now: datetime) -> list[Finding]:
+def conditions(spec: APIKeySpec, now: datetime, limits: Finding | None) -> list[Finding]:
     """Conditions of an issued key."""
-    found = [true(ConditionType.READY, Reason.ISSUED, "the key is in the Secret of the APIKey's name")]
+    ready = true(ConditionType.READY, Reason.ISSUED, "the key is in the Secret of the APIKey's name")
     if spec.expires_at is not None and instant(spec.expires_at) <= now:
         message = f"the key expired at {spec.expires_at}: set a later spec.expiresAt or make a new APIKey"
-        found = [false(ConditionType.READY, Reason.EXPIRED, message)]
-    if spec.limits is not None or spec.budget_ref is not None:
-        message = "spec.limits and spec.budgetRef are recorded, but this version's gateway does not enforce them"
-        found.append(false(ConditionType.LIMITS_ENFORCED, Reason.NOT_YET_ENFORCED, message))
-    return found
+        ready = false(ConditionType.READY, Reason.EXPIRED, message)
+    return [ready, limits] if limits is not None else [ready]
+
+
+def limits_enforced(spec: APIKeySpec, *, budget_exists: bool, metering: bool) -> Finding | None:
+    """Whether the key is held to all that its spec bounds it by; None where that is nothing."""
+    kind = ConditionType.LIMITS_ENFORCED
+    if spec.limits is None and spec.budget_ref is None:
+        return None
+    if spec.budget_ref is not None and not budget_exists:
+        message = f"spec.budgetRef names {spec.budget_ref.name}, but there is no such Budget here: create or correct it"
+        return false(kind, Reason.BUDGET_NOT_FOUND, message)
+    if not metering and (spec.budget_ref is not None or (spec.limits and spec.limits.tokens_per_minute)):
+        message = "tokens are not counted, so neither tokensPerMinute nor a Budget holds: set ledger.enabled (chart)"
+        return false(kind, Reason.METERING_OFF, message)
+    return true(kind, Reason.ENFORCED, "the gateway holds the key to spec.limits and its Budget")
+
+
+def _kept(api_key: Json) -> Json:
+    return keys_of(api_key) if is_issued(api_key) else {}
+
+
+def _taken(api_key: Json) -> Finding:
+    name = api_key["metadata"]["name"]
+    message = f"Secret {name} exists and is not this APIKey's: rename the APIKey or delete the Secret"
+    return false(ConditionType.READY, Reason.SECRET_TAKEN, message)
+
+
+def _key_id(secret: Json | None) -> str | None:
+    return (secret or {}).get("metadata", {}).get("annotations", {}).get(KEY_ID_ANNOTATION)
+
+
+def _until_the_first(ends: Iterable[datetime | None], now: datetime) -> float | None:
+    """Seconds until the first of the instants that are to come, at most a day; None where there is none."""
+    left = [(end - now).total_seconds() for end in ends if end is not None and end > now]
+    return min(min(left) + 0.1, _LONGEST_WAIT) if left else None

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from llmservice_api.names import API_VERSION, APIKEYS, FIELD_MANAGER, GPUPOOLS, LLMSERVICES
+from llmservice_api.names import API_VERSION, APIKEYS, BUDGETS, FIELD_MANAGER, GPUPOOLS, LLMSERVICES
 
 Json = dict[str, Any]
 
@@ -21,6 +21,7 @@ API_VERSIONS: Final[Mapping[str, str]] = {
     LLMSERVICES: API_VERSION,
     GPUPOOLS: API_VERSION,
     APIKEYS: API_VERSION,
+    BUDGETS: API_VERSION,
     "rayservices": "ray.io/v1",
     "rayclusters": "ray.io/v1",
     "services": "v1",
@@ -78,13 +79,32 @@ class Cluster:
                 return None
             raise
 
-    async def apply(self, plural: str, obj: Json, *, force: bool) -> Json:
-        """Server-side apply; without `force` a field that another manager owns is a 409."""
+    async def metadata(self, plural: str, namespace: str, name: str) -> Json | None:
+        """The metadata of an object whose content must not be read, or None: an empty patch takes no `get`."""
+        try:
+            return await self._call(
+                "PATCH",
+                _path(plural, namespace, name),
+                body={},
+                content_type="application/merge-patch+json",
+                accept="application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+            )
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def apply(self, plural: str, obj: Json, *, force: bool, trial: bool = False) -> Json:
+        """Server-side apply; without `force` a field that another manager owns is a 409. A `trial` changes nothing."""
         metadata = obj["metadata"]
         return await self._call(
             "PATCH",
             _path(plural, metadata.get("namespace", ""), metadata["name"]),
-            params={"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"},
+            params={
+                "fieldManager": FIELD_MANAGER,
+                "force": "true" if force else "false",
+                "dryRun": "All" if trial else "",
+            },
             body=obj,
             content_type="application/apply-patch+yaml",
         )
@@ -127,6 +147,7 @@ class Cluster:
         params: Mapping[str, str] | None = None,
         body: Json | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Json:
         try:
             async with self._session.request(
@@ -134,7 +155,7 @@ class Cluster:
                 self._access.server + path,
                 params={key: value for key, value in (params or {}).items() if value},
                 data=None if body is None else json.dumps(body),
-                headers={"Accept": "application/json", "Content-Type": content_type, **self._access.headers()},
+                headers={"Accept": accept, "Content-Type": content_type, **self._access.headers()},
                 ssl=self._access.tls,
             ) as response:
                 return _answer(response.status, await response.text())

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import kopf
 
-from llmservice_api.names import APIKEYS, GPUPOOLS, LABEL_NAMESPACE, LABEL_SERVICE, LLMSERVICES
+from llmservice_api.names import APIKEYS, BUDGETS, GPUPOOLS, LABEL_NAMESPACE, LABEL_SERVICE, LLMSERVICES
 from llmservice_operator.cluster import API_VERSIONS
 from llmservice_operator.store import Ref, Store, ref_of
 from llmservice_operator.workqueue import KeyQueue
@@ -28,7 +28,7 @@ CHILDREN: Final = (
     "pods",
 )
 SHARED: Final = (GPUPOOLS, "nodes", "ingressclasses")
-WATCHED: Final = (LLMSERVICES, APIKEYS, *CHILDREN, *SHARED)
+WATCHED: Final = (LLMSERVICES, APIKEYS, BUDGETS, *CHILDREN, *SHARED)
 _RETRY_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 75.0
 
@@ -46,6 +46,8 @@ class Router:
         """An object was added or modified."""
         known = self.store.get(ref_of(plural, obj))
         ref = self.store.put(plural, obj)
+        if plural == BUDGETS and known is not None:
+            return  # what was spent bears on no key's status
         self.touch(ref, obj)
         if known is not None and known["metadata"].get("labels") != obj["metadata"].get("labels"):
             self.touch(ref, known)  # the service whose label it bore
@@ -62,6 +64,8 @@ class Router:
             self.services.add((ref.namespace, ref.name))
         elif ref.plural == APIKEYS:
             self.api_keys.add((ref.namespace, ref.name))
+        elif ref.plural == BUDGETS:
+            self._touch_spenders(ref)
         elif ref.plural in CHILDREN and obj is not None:
             labels = obj["metadata"].get("labels", {})
             if LABEL_SERVICE in labels:
@@ -74,6 +78,13 @@ class Router:
         """Look at every LLMService again: what they share has changed, or a child vanished unseen."""
         for service in list(self.store.of_kind(LLMSERVICES)):
             self.services.add((service["metadata"]["namespace"], service["metadata"]["name"]))
+
+    def _touch_spenders(self, budget: Ref) -> None:
+        """Look again at the keys that name the Budget: it is there, or is not."""
+        for key in list(self.store.of_kind(APIKEYS)):
+            named = (key.get("spec") or {}).get("budgetRef") or {}
+            if key["metadata"]["namespace"] == budget.namespace and named.get("name") == budget.name:
+                self.api_keys.add((budget.namespace, key["metadata"]["name"]))
 
     def _touch_pools(self, ref: Ref) -> None:
         if ref.plural == GPUPOOLS:

@@ -47,6 +47,7 @@ def status(observed: Observed, plan: Plan) -> Json:
         )
         or None,
         "placement": _placement(plan),
+        "pricing": _pricing(observed, plan),
         "conditions": merge(
             findings(observed, plan), observed.status.get("conditions", []), observed.generation, observed.now
         ),
@@ -110,6 +111,15 @@ def _placement(plan: Plan) -> Json:
     if plan.pool is None or plan.placed is None:
         return {}
     return {"pool": plan.pool, "reason": plan.placed.message}
+
+
+def _pricing(observed: Observed, plan: Plan) -> Json | None:
+    """The service's own prices, else its pool's; while no pool is chosen, those that held before."""
+    pool = observed.pools.get(plan.pool) if plan.pool else None
+    pricing = observed.spec.pricing or (pool.pricing if pool else None)
+    if pricing is not None:
+        return pricing.complete.to_wire()
+    return observed.status.get("pricing") if plan.pool is None else None
 
 
 def findings(observed: Observed, plan: Plan) -> list[Finding]:

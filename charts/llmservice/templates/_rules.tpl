@@ -2,7 +2,7 @@
 that is no longer wanted takes delete, list and watch. Secrets: written once for an APIKey, never read or listed. */}}
 {{- define "llmservice.operatorRules" -}}
 - apiGroups: [llmservice.io]
-  resources: [llmservices, apikeys]
+  resources: [llmservices, apikeys, budgets]
   verbs: [get, list, watch]
 - apiGroups: [llmservice.io]
   resources: [llmservices/status, apikeys/status]

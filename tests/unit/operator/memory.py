@@ -52,14 +52,25 @@ class MemoryCluster(Cluster):
         """One object."""
         return copy.deepcopy(self.objects.get(Ref(plural, namespace, name)))
 
-    async def apply(self, plural: str, obj: Json, *, force: bool) -> Json:
+    async def metadata(self, plural: str, namespace: str, name: str) -> Json | None:
+        """Of one object."""
+        self._refuse("metadata", plural)
+        obj = self.objects.get(Ref(plural, namespace, name))
+        return {"metadata": copy.deepcopy(obj["metadata"])} if obj is not None else None
+
+    async def apply(self, plural: str, obj: Json, *, force: bool, trial: bool = False) -> Json:
         """Merge into what is there; a conflict over a stranger's object unless forced."""
         self._refuse("apply", plural)
         await asyncio.sleep(0)
         ref = ref_of(plural, obj)
         if ref in self.strangers and not force:
             raise ApiError(409, "Conflict", f'conflict with "kubectl" in {ref.name}')
+        if trial:
+            return obj
         self.writes.append(Write("apply", plural, ref.name, force))
+        wanted = obj["metadata"].get("resourceVersion")
+        if wanted is not None and wanted != self.objects.get(ref, obj)["metadata"].get("resourceVersion", wanted):
+            raise ApiError(409, "Conflict", f"{ref.name} has been modified")
         known = self.objects.get(ref, {"metadata": {"uid": f"uid-{plural}-{ref.name}"}})
         return self._store(ref, {**known, **obj, "metadata": known["metadata"] | obj["metadata"]})
 

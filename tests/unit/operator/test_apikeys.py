@@ -1,14 +1,16 @@
 """Issuing keys: once, shown once, and safe to be killed at any step."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from llmservice_operator.apikeys import KeyIssuer, is_issued
+from llmservice_operator.apikeys import KeyIssuer
 from llmservice_operator.cluster import ApiError
 from llmservice_operator.keys import Key, digest, make_key
+from llmservice_operator.observed import Install
+from llmservice_operator.rotation import is_issued
 from llmservice_operator.store import Ref, Store
 from tests.unit.operator.builders import INSTALL, NOON, an_api_key
 from tests.unit.operator.memory import MemoryCluster
@@ -27,6 +29,7 @@ class Bench:
     store: Store = field(default_factory=Store)
     made: list[Key] = field(default_factory=list)
     now: datetime = NOON
+    install: Install = INSTALL
 
     def make(self) -> Key:
         """The next key."""
@@ -38,7 +41,7 @@ class Bench:
         """Once, with what the API server has now."""
         if APP in self.cluster.objects:
             self.store.put("apikeys", self.cluster.objects[APP])
-        issuer = KeyIssuer(self.store, self.cluster, INSTALL, PEPPER, self.make, lambda: self.now, "host")
+        issuer = KeyIssuer(self.store, self.cluster, self.install, PEPPER, self.make, lambda: self.now, "host")
         return await issuer.reconcile(KEY)
 
     @property
@@ -96,19 +99,39 @@ async def test_killed_at_any_write_it_ends_with_one_key_that_works(at: tuple[str
     assert bench.status["digest"] == digest(PEPPER, bench.made[-1])
 
 
-async def test_killed_between_the_secret_and_ready_a_new_key_takes_its_place(bench: Bench) -> None:
+@pytest.mark.parametrize(("annotated", "made"), [(True, 1), (False, 2)], ids=["it says which", "by an older version"])
+async def test_killed_between_the_secret_and_ready_the_secret_says_which_key_it_shows(
+    annotated: bool, made: int, bench: Bench
+) -> None:
     await bench.reconcile()
     for item in bench.cluster.objects[APP]["status"]["conditions"]:
         item.update(status="False", reason="Starting")
+    if not annotated:
+        bench.cluster.objects[SECRET]["metadata"]["annotations"] = {}
     bench.store = Store()
     await bench.reconcile()
-    assert len(bench.made) == 2
-    assert bench.status["digest"] == digest(PEPPER, bench.made[1])
-    assert bench.cluster.objects[SECRET]["stringData"]["OPENAI_API_KEY"] == bench.made[1].text
+    assert len(bench.made) == made
+    assert bench.ready == ("True", "Issued")
+    assert bench.status["digest"] == digest(PEPPER, bench.made[-1])
+    assert bench.cluster.objects[SECRET]["stringData"]["OPENAI_API_KEY"] == bench.made[-1].text
+
+
+async def test_a_secret_that_is_not_ours_is_left_alone_and_said_once(bench: Bench) -> None:
+    bench.cluster.put("secrets", {"metadata": {"name": "app", "namespace": "team-a", "uid": "x"}}, foreign=True)
+    for _ in range(3):
+        assert await bench.reconcile() == 30.0
+    assert bench.ready == ("False", "SecretTaken")
+    assert "digest" not in bench.status
+    assert (bench.status_writes, len(bench.cluster.events), bench.made) == (1, 1, [])
+    del bench.cluster.objects[SECRET]
+    bench.cluster.strangers.clear()
+    await bench.reconcile()
+    assert bench.ready == ("True", "Issued")
+    assert bench.status["digest"] == digest(PEPPER, bench.made[-1])
 
 
 @pytest.mark.parametrize("status", [409, 422])
-async def test_a_secret_that_is_not_ours_is_left_alone_and_said_once(status: int, bench: Bench) -> None:
+async def test_a_secret_that_only_looks_like_ours_is_left_alone_and_said_once(status: int, bench: Bench) -> None:
     bench.cluster.refusals["apply", "secrets"] = ApiError(status, "Conflict", "not yours")
     assert await bench.reconcile() == 30.0
     assert bench.ready == ("False", "SecretTaken")
@@ -160,11 +183,32 @@ async def test_a_key_expires_and_lives_again_with_a_later_instant(bench: Bench) 
     assert len(bench.made) == 1
 
 
-@pytest.mark.parametrize("spec", [{"limits": {"parallel": 2}}, {"budgetRef": {"name": "team"}}])
-async def test_limits_that_are_not_enforced_are_said(spec: Json, bench: Bench) -> None:
+BY_BUDGET = {"budgetRef": {"name": "team"}}
+LIMITED: list[tuple[Json, bool, bool, tuple[str, str] | None]] = [
+    ({}, False, False, None),
+    ({"limits": {"parallel": 2}}, False, False, ("True", "Enforced")),
+    ({"limits": {"requestsPerMinute": 2}}, False, False, ("True", "Enforced")),
+    ({"limits": {"tokensPerMinute": 2}}, False, False, ("False", "MeteringOff")),
+    ({"limits": {"tokensPerMinute": 2}}, False, True, ("True", "Enforced")),
+    (BY_BUDGET, False, True, ("False", "BudgetNotFound")),
+    (BY_BUDGET, False, False, ("False", "BudgetNotFound")),
+    (BY_BUDGET, True, False, ("False", "MeteringOff")),
+    (BY_BUDGET, True, True, ("True", "Enforced")),
+]
+
+
+@pytest.mark.parametrize(("spec", "budget", "metering", "said"), LIMITED)
+async def test_whether_limits_are_enforced_is_said(
+    spec: Json, budget: bool, metering: bool, said: tuple[str, str] | None, bench: Bench
+) -> None:
     bench.cluster.put("apikeys", an_api_key(**spec))
+    bench.install = replace(INSTALL, ledger_url="http://ledger" if metering else None)
+    if budget:
+        bench.store.put("budgets", {"metadata": {"name": "team", "namespace": "team-a"}})
+    bench.store.put("budgets", {"metadata": {"name": "team", "namespace": "team-b"}})
     await bench.reconcile()
-    assert [item["type"] for item in bench.status["conditions"]] == ["Ready", "LimitsEnforced"]
+    found = [(item["status"], item["reason"]) for item in bench.status["conditions"] if item["type"] != "Ready"]
+    assert found == ([said] if said else [])
     assert bench.ready == ("True", "Issued")
 
 
@@ -197,7 +241,8 @@ READY = {"type": "Ready", "status": "True", "reason": "Issued"}
         ({"conditions": [READY]}, False),
         ({"digest": "x", "conditions": [READY | {"status": "False", "reason": "Expired"}]}, True),
         ({"digest": "x", "conditions": [READY | {"status": "False", "reason": "Starting"}]}, False),
-        ({"digest": "x", "conditions": [READY | {"status": "False", "reason": "SecretTaken"}]}, False),
+        ({"digest": "x", "conditions": [READY | {"status": "False", "reason": "SecretTaken"}]}, True),
+        ({"conditions": [READY | {"status": "False", "reason": "SecretTaken"}]}, False),
     ],
 )
 def test_is_issued(status: Json, issued: bool) -> None:

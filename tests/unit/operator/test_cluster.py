@@ -75,6 +75,14 @@ REQUESTS: dict[str, tuple[Callable[[Cluster], Awaitable[Any]], tuple[str, str, s
         lambda c: c.apply("services", OBJECT, force=False),
         ("PATCH", f"/api/v1/namespaces/ns/services/x?{BY_US}&force=false", APPLY, OBJECT),
     ),
+    "on trial": (
+        lambda c: c.apply("secrets", OBJECT, force=True, trial=True),
+        ("PATCH", f"/api/v1/namespaces/ns/secrets/x?{BY_US}&force=true&dryRun=All", APPLY, OBJECT),
+    ),
+    "metadata, by an empty patch": (
+        lambda c: c.metadata("secrets", "ns", "x"),
+        ("PATCH", "/api/v1/namespaces/ns/secrets/x", "application/merge-patch+json", {}),
+    ),
     "forced": (
         lambda c: c.apply("rayservices", OBJECT, force=True),
         ("PATCH", f"/apis/ray.io/v1/namespaces/ns/rayservices/x?{BY_US}&force=true", APPLY, OBJECT),

@@ -77,6 +77,20 @@ async def test_whom_an_object_bears_on(
     assert waiting(router.api_keys) == ({("team-a", "app")} if plural == "apikeys" else set())
 
 
+async def test_a_budget_that_comes_or_goes_bears_on_the_keys_that_name_it(router: Router) -> None:
+    for name, spec in (("app", {"budgetRef": {"name": "team"}}), ("other", {"budgetRef": {"name": "x"}}), ("none", {})):
+        router.store.put("apikeys", an_api_key(name, **spec))
+    budget = {"metadata": {"name": "team", "namespace": "team-a", "uid": "b", "resourceVersion": "1"}}
+    router.changed("budgets", budget)
+    assert waiting(router.api_keys) == {("team-a", "app")}
+    router.changed("budgets", {"metadata": budget["metadata"] | {"resourceVersion": "2"}, "status": {"percent": 1}})
+    assert waiting(router.api_keys) == set()
+    router.deleted("budgets", budget)
+    assert waiting(router.api_keys) == {("team-a", "app")}
+    router.changed("budgets", {"metadata": budget["metadata"] | {"namespace": "team-b"}})
+    assert waiting(router.api_keys) == set()
+
+
 async def test_a_pool_and_a_node_bear_on_pools(router: Router) -> None:
     router.changed("gpupools", POOL)
     assert waiting(router.pools) == {"cpu"}

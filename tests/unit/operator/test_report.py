@@ -10,7 +10,7 @@ from llmservice_operator.observed import Probe, Refused, rfc3339
 from llmservice_operator.plan import decide
 from llmservice_operator.report import findings, status
 from llmservice_operator.store import Ref
-from tests.unit.operator.builders import INSTALL, AnEngine, APod, AService
+from tests.unit.operator.builders import INSTALL, AnEngine, APod, APool, AService
 from tests.unit.operator.world import SILENT, World, serving
 
 NO_CLASS: dict[str, Any] = {"has_default_class": False}
@@ -245,3 +245,23 @@ def test_a_transition_time_stays_while_the_status_does() -> None:
     times = {item["type"]: item["lastTransitionTime"] for item in world.service["status"]["conditions"]}
     assert times["Scaling"] == rfc3339(world.now)
     assert times["Ready"] != rfc3339(world.now)
+
+
+DEAR = {"promptPerMillion": "2", "cachedPerMillion": "0.5", "completionPerMillion": "8"}
+CHEAP = {"promptPerMillion": "0.1", "completionPerMillion": "0.2"}
+CHEAP_SAID = CHEAP | {"cachedPerMillion": "0.1"}
+
+
+@pytest.mark.parametrize(
+    ("own", "pools", "said"),
+    [(None, None, None), (DEAR, None, DEAR), (None, CHEAP, CHEAP_SAID), (DEAR, CHEAP, DEAR), (CHEAP, DEAR, CHEAP_SAID)],
+)
+def test_a_services_own_prices_come_before_its_pools_and_need_no_new_engine(own: Any, pools: Any, said: Any) -> None:
+    world, revision = serving()
+    world.pools = {"cpu": APool().having(**({"pricing": pools} if pools else {})).build()}
+    world.edit(**({"pricing": own} if own else {})).settle()
+    assert world.service["status"].get("pricing") == said
+    assert world.service["status"]["revision"] == {"active": revision}
+    world.pools = {}
+    world.settle()
+    assert world.service["status"].get("pricing") == said

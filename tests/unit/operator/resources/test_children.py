@@ -125,10 +125,14 @@ def test_the_least_ingress_has_the_default_class_and_no_tls() -> None:
 
 
 def test_key_secret() -> None:
-    found = make_key_secret(an_api_key(), "llms_1.x", "https://h/v1")
+    found = make_key_secret(an_api_key(), "1", "llms_1.x", "https://h/v1")
     assert found["type"] == "llmservice.io/api-key"
     assert found["stringData"] == {"OPENAI_API_KEY": "llms_1.x", "OPENAI_BASE_URL": "https://h/v1"}
     assert found["metadata"]["ownerReferences"][0]["kind"] == "APIKey"
+    assert found["metadata"]["annotations"] == {"llmservice.io/key-id": "1"}
+    assert "resourceVersion" not in found["metadata"]
+    again = make_key_secret(an_api_key(), "2", "llms_2.x", "https://h/v1", "17")
+    assert again["metadata"]["resourceVersion"] == "17"
 
 
 def test_ray_service_leaves_upgrades_to_us_and_keeps_load_off_the_head() -> None:
