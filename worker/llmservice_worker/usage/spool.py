@@ -115,7 +115,7 @@ class Spool:
                 self._seal()
 
     def oldest(self) -> Segment | None:
-        """The oldest segment that is nobody else's, to be sent and removed; None where there is none. Raises OSError."""
+        """The oldest segment that is nobody else's, to be sent and removed; None: there is none. Raises OSError."""
         with self._turn:
             written = self._written
             for path in self._paths():
