@@ -167,7 +167,8 @@ def _taken(api_key: Json) -> Finding:
 
 
 def _key_id(secret: Json | None) -> str | None:
-    return (secret or {}).get("metadata", {}).get("annotations", {}).get(KEY_ID_ANNOTATION)
+    annotations: Json = (secret or {}).get("metadata", {}).get("annotations", {})
+    return annotations.get(KEY_ID_ANNOTATION)
 
 
 def _until_the_first(ends: Iterable[datetime | None], now: datetime) -> float | None:
