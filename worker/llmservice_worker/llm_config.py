@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from llmservice_worker.application import DEPLOYMENT
 from llmservice_worker.args import Task, WorkerArgs
+from llmservice_worker.images import PIXELS
 
 _FRONTEND: Final = {"disable_fastapi_docs": True}
 _TRACES_PATH: Final = "/v1/traces"
@@ -111,15 +112,16 @@ def engine_environment(args: WorkerArgs) -> dict[str, str]:
 
     TORCHDYNAMO_DISABLE: vLLM compiles small functions even with enforce_eager, at the first request that needs them;
     that takes seconds to load, and a C++ compiler. VLLM_ENABLE_V1_MULTIPROCESSING: without it vLLM's CPU platform
-    insists on a process of its own for the model.
+    insists on a process of its own for the model. VLLM_MAX_IMAGE_PIXELS: whatever a URL says to be, vLLM looks at it.
     """
+    always = {"VLLM_MAX_IMAGE_PIXELS": str(PIXELS), **_tracing(args)}
     if args.accelerator is not None:
-        return _tracing(args)
+        return always
     threads = max(1, math.floor(args.cpus / args.engine.tensor_parallel_size))
     cache = {} if args.kv_cache_gib is None else {"VLLM_CPU_KVCACHE_SPACE": str(args.kv_cache_gib)}
     threading = {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     executor = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} if one_process(args) else {}
-    return {**threading, **executor, "TORCHDYNAMO_DISABLE": "1", **cache, **_tracing(args)}
+    return {**threading, **executor, "TORCHDYNAMO_DISABLE": "1", **cache, **always}
 
 
 def _tracing(args: WorkerArgs) -> dict[str, str]:

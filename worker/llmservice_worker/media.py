@@ -19,11 +19,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 
 from llmservice_worker.errors import Refused
+from llmservice_worker.images import PIXELS, pixels
 
 MOST: Final = 16
 MEDIA_BYTES: Final = 16 * 1024 * 1024
 ALL_BYTES: Final = 32 * 1024 * 1024
 """All images and audios of one request together, those that it brings and those that are fetched."""
+ALL_PIXELS: Final = 2 * PIXELS
 _AT_ONCE: Final = 4
 """Requests that a replica fetches for at the same time: each may hold ALL_BYTES, and what is made of them."""
 _DATA: Final = re.compile(r"data:(image|audio)/[a-z0-9.+-]{1,64};base64,")
@@ -106,14 +108,15 @@ class Media:
             raise Refused(400, f"At most {MOST} images and audios may be sent in one request.")
         budget = self._budget()
         wanted = [(place, key) for place, key in slots if not _is_data(place[key], budget)]
-        if not wanted:
-            return
         for place, key in wanted:
             self._check(place[key])
-        async with self._turn:
-            urls = await self._fetched_all([place[key] for place, key in wanted], budget)
-        for (place, key), url in zip(wanted, urls, strict=True):
-            place[key] = url
+        if wanted:
+            async with self._turn:
+                urls = await self._fetched_all([place[key] for place, key in wanted], budget)
+            for (place, key), url in zip(wanted, urls, strict=True):
+                place[key] = url
+        if slots:
+            await asyncio.to_thread(_check_images, [place[key] for place, key in slots])
 
     async def _fetched_all(self, urls: Sequence[str], budget: _Budget) -> list[str]:
         connector = aiohttp.TCPConnector(resolver=self._resolver(), use_dns_cache=False)
@@ -134,6 +137,26 @@ class Media:
             raise Refused(400, f"Images and audios may not come from the host '{host[:128]}': send a data: URL.", "url")
         if _is_address(host) and not is_global(host):
             raise Refused(400, "Images and audios may not come from such an address.", "url")
+
+
+def _check_images(urls: Sequence[str]) -> None:
+    """Raises Refused where a data: URL holds what is no image, or the images hold too many pixels together."""
+    left = ALL_PIXELS
+    for url in urls:
+        head, _, content = url.partition(",")
+        if not head.startswith("data:image/"):
+            continue
+        left -= pixels(_decoded(content))
+        if left < 0:
+            message = f"The images of one request may have at most {ALL_PIXELS // 1024**2} megapixels together."
+            raise Refused(400, message, "url")
+
+
+def _decoded(content: str) -> bytes:
+    try:
+        return base64.b64decode(content, validate=True)
+    except ValueError:
+        raise Refused(400, "The base64 of a data: URL is not whole.", "url") from None
 
 
 def _is_data(url: str, budget: _Budget) -> bool:

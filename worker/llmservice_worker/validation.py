@@ -14,8 +14,9 @@ from llmservice_worker.bounds import DistinctGrammars, IdempotencyKeys
 from llmservice_worker.media import Media
 from llmservice_worker.requests.fields import Limits, Request
 from llmservice_worker.requests.judge import judged
-from llmservice_worker.requests.transcription import FILE_BYTES
+from llmservice_worker.requests.transcription import FILE_BYTES, TranscriptionForm
 from llmservice_worker.routes import Route, engine_named
+from llmservice_worker.transcripts import in_openais_shape
 
 _BODY_HEADERS: Final = (b"content-length", b"content-type", b"transfer-encoding", b"content-encoding")
 _CONVERSATIONS: Final = ("messages", "input", "system")
@@ -46,13 +47,14 @@ class Validation:
     async def pass_on(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request of `route`."""
         prepare = self._form if route.body == "form" else self._json
-        raw, content_type = await prepare(route, scope, receive)
+        raw, content_type, request = await prepare(route, scope, receive)
         headers = [pair for pair in scope["headers"] if pair[0].lower() not in _BODY_HEADERS]
         headers += [(b"content-type", content_type), (b"content-length", str(len(raw)).encode())]
         inner = {**scope, "path": route.upstream, "raw_path": route.upstream.encode(), "headers": headers}
-        await self._app(inner, bodies.replay(raw, receive), send)
+        answer = in_openais_shape(send, request) if isinstance(request, TranscriptionForm) else send
+        await self._app(inner, bodies.replay(raw, receive), answer)
 
-    async def _json(self, route: Route, scope: Scope, receive: Receive) -> tuple[bytes, bytes]:
+    async def _json(self, route: Route, scope: Scope, receive: Receive) -> tuple[bytes, bytes, Request]:
         bodies.check_headers(scope["headers"], b"application/json", bodies.JSON_BYTES)
         raw = await bodies.read(receive, bodies.JSON_BYTES)
         body = bodies.parsed(raw)
@@ -65,15 +67,15 @@ class Validation:
         key = header(scope["headers"], KEY_ID).decode("latin-1")
         self._admit(key, scope, raw, request)
         await self._media.inlined(list(route.request.media(body)))
-        return bodies.dumped(normalised(route, body, key)), b"application/json"
+        return bodies.dumped(normalised(route, body, key)), b"application/json", request
 
-    async def _form(self, route: Route, scope: Scope, receive: Receive) -> tuple[bytes, bytes]:
+    async def _form(self, route: Route, scope: Scope, receive: Receive) -> tuple[bytes, bytes, Request]:
         bodies.check_headers(scope["headers"], b"multipart/form-data", FILE_BYTES)
         raw = await bodies.read(receive, FILE_BYTES)
         request = judged(route.request, dict(multipart.fields(scope["headers"], raw)), self._limits)
         await self._find(request.model, scope)
         self._admit(header(scope["headers"], KEY_ID).decode("latin-1"), scope, raw, request)
-        return raw, header(scope["headers"], b"content-type")
+        return raw, header(scope["headers"], b"content-type"), request
 
     async def _find(self, model: str, scope: Scope) -> None:
         await self._ensure(model)

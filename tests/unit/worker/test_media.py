@@ -13,9 +13,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from llmservice_worker.errors import Refused
 from llmservice_worker.media import MOST, CheckedResolver, Media, is_global
 from tests.unit.worker.asgi_apps import error_of
+from tests.unit.worker.pictures import data_url, png
 
-PNG = b"\x89PNG\r\n\x1a\n"
-DATA = "data:image/png;base64," + base64.b64encode(PNG).decode()
+PNG = png(8, 8)
+DATA = data_url(8, 8)
 
 
 @dataclass
@@ -57,12 +58,14 @@ class Server:
         if request.path == "/page":
             return web.Response(text="<html>", content_type="text/html")
         if request.path == "/most":
-            return web.Response(body=b"x" * 4096, content_type="image/png")
+            return web.Response(body=PNG.ljust(4096), content_type="image/png")
         if request.path == "/slow":
             self.waiting += 1
             if self.waiting == 4:
                 self.four.set()
             await self.go_on.wait()
+        if request.path == "/text":
+            return web.Response(body=b"no image", content_type="image/png")
         if request.path == "/large":
             return web.Response(body=b"x" * 5000, content_type="image/png")
         return web.Response(body=PNG, content_type="image/png")
@@ -104,7 +107,7 @@ async def refusal(given: Media, url: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "url", [DATA, "data:audio/wav;base64,AAAA", "data:image/svg+xml;base64,AA==", "data:image/png;base64,"]
+    "url", [DATA, "data:audio/wav;base64,AAAA", DATA.replace("image/png", "image/jpeg"), "data:audio/x.y;base64,"]
 )
 async def test_sound_data_passes_as_it_is(url: str) -> None:
     assert await inlined(media(Names([[]])), url) == url
@@ -173,7 +176,7 @@ async def test_there_are_only_so_many_in_a_request() -> None:
         await media(Names([[]])).inlined([({"url": DATA}, "url")] * (MOST + 1))
 
 
-NEARLY_4_KIB = "data:image/png;base64," + base64.b64encode(b"x" * 4092).decode()
+NEARLY_4_KIB = "data:image/png;base64," + base64.b64encode(PNG.ljust(4092)).decode()
 FETCHED = "http://images.example.com/most"
 
 
@@ -184,6 +187,22 @@ async def test_those_of_a_request_have_one_budget(server: Server, urls: list[str
     with pytest.raises(Refused) as refused:
         await given.inlined([({"url": url}, "url") for url in urls])
     assert "at most 9 KiB together" in error_of(refused.value.body)["message"]
+
+
+async def test_an_image_is_one(server: Server) -> None:
+    names = Names([["127.0.0.1"]], server.port)
+    for url in ("data:image/svg+xml;base64,PHN2Zy8+", "data:image/png;base64,", "http://images.example.com/text"):
+        assert "cannot be read" in await refusal(media(names, everywhere=True), url)
+    assert "not whole" in await refusal(media(names), "data:image/png;base64,AAAAA")
+
+
+async def test_the_images_of_a_request_have_one_budget_of_pixels() -> None:
+    places = [({"url": data_url(8192, 4096)}, "url") for _ in range(3)]
+    given = Media([])
+    await given.inlined(places[:2])
+    with pytest.raises(Refused) as refused:
+        await given.inlined(places)
+    assert "at most 64 megapixels together" in error_of(refused.value.body)["message"]
 
 
 async def test_a_replica_fetches_for_a_few_requests_at_once(server: Server) -> None:

@@ -22,10 +22,11 @@ def test_all_is_pinned_by_hash_and_names_no_host(name: str) -> None:
             assert "--hash=sha256:" in block, block[:60]
 
 
-def test_the_cpu_image_takes_the_plain_torch_and_leaves_out_what_breaks_it() -> None:
+def test_the_cpu_image_takes_the_plain_torch_and_leaves_out_what_it_never_runs() -> None:
     found = pinned("worker-cpu.txt")
     assert found["torch"] == "2.13.0"
-    assert {"torchvision", "torchaudio", "torchcodec", "triton"}.isdisjoint(found)
+    assert {"torchaudio", "torchcodec", "triton"}.isdisjoint(found)
+    assert found["torchvision"] == pinned("worker-cuda.txt")["torchvision"]  # of the same torch
 
 
 def test_both_images_run_the_same_vllm_and_ray() -> None:

@@ -1,6 +1,5 @@
 """From the client's request to the engine's: what the engine gets, and what never reaches it."""
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from llmservice_worker.errors import Refused
 from llmservice_worker.front import Served, front
 from llmservice_worker.requests.fields import Limits
 from tests.unit.worker.asgi_apps import Answer, ask
+from tests.unit.worker.pictures import data_url
 
 JSON = (b"content-type", b"application/json")
 USER = {"role": "user", "content": "Hi"}
@@ -155,7 +155,7 @@ async def test_urls_do_not_go_in() -> None:
 
 async def test_an_image_in_the_request_passes() -> None:
     engine = Engine()
-    url = "data:image/png;base64," + base64.b64encode(b"png").decode()
+    url = data_url(8, 8)
     content = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": url}}]
     await send(engine, {**CHAT, "messages": [{"role": "user", "content": content}]})
     assert engine.body["messages"][0]["content"] == content

@@ -16,7 +16,7 @@ class TranscriptionForm(f.Request):
 
     language: Annotated[str, Field(pattern=r"^[a-zA-Z]{2,3}$")] | None = None
     prompt: Annotated[str, Field(max_length=8192)] | None = None
-    response_format: Literal["json", "text", "verbose_json", "srt", "vtt"] | None = None
+    response_format: Literal["json", "text", "verbose_json"] | None = None
     temperature: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     timestamp_granularities: list[Literal["word", "segment"]] = Field(
         default=[], alias="timestamp_granularities[]", max_length=2
