@@ -55,6 +55,7 @@ def install(
 ) -> None:
     """The chart, new or upgraded; returns when operator and gateway are ready. `values` win over ours."""
     Api(kubeconfig).apply([namespace(NAMESPACE)])
+    volumes.ledger_volume(NAMESPACE, kubeconfig)
     _end_interrupted(kubeconfig, steps)
     layers = [chart_values(images, public_url), dict(values or {})]
     text = yaml.safe_dump(_merged(*layers))

@@ -1,14 +1,18 @@
-"""The folder of models in the cache, as a PersistentVolume bound to a claim in any namespace."""
+"""Folders of the node as PersistentVolumes: the models in the cache, for any namespace, and the ledger's own."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from hack.cluster.api import Api
-from hack.cluster.cache import BUILD, cache_root
+from hack.cluster.cache import BUILD, cache_root, state_root
 
 CLASS = "models"
 CLAIM = "models"
 SIZE = "200Gi"
+LEDGER = "ledger"
+USER = 65532
+_DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
 def folder() -> Path:
@@ -31,24 +35,7 @@ def objects(namespace: str) -> list[dict[str, Any]]:
     """A volume reserved for the claim `models` of a namespace, and that claim."""
     modes = ["ReadOnlyMany", "ReadWriteOnce"]
     return [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": f"models-{namespace}"},
-            "spec": {
-                "storageClassName": CLASS,
-                "capacity": {"storage": SIZE},
-                "accessModes": modes,
-                "persistentVolumeReclaimPolicy": "Retain",
-                "claimRef": {
-                    "apiVersion": "v1",
-                    "kind": "PersistentVolumeClaim",
-                    "namespace": namespace,
-                    "name": CLAIM,
-                },
-                "hostPath": {"path": str(folder()), "type": "DirectoryOrCreate"},
-            },
-        },
+        _volume(f"models-{namespace}", namespace, CLAIM, folder(), modes),
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
@@ -63,12 +50,48 @@ def objects(namespace: str) -> list[dict[str, Any]]:
     ]
 
 
+def ledger_volume(namespace: str, kubeconfig: Path) -> None:
+    """A volume for the claim `ledger` of a namespace, where no class of the cluster makes one."""
+    api = Api(kubeconfig)
+    classes = api.get("/apis/storage.k8s.io/v1/storageclasses") or {"items": []}
+    if any(each["metadata"].get("annotations", {}).get(_DEFAULT) == "true" for each in classes["items"]):
+        return
+    place = state_root() / LEDGER
+    place.mkdir(parents=True, exist_ok=True)
+    os.chown(place, USER, USER)
+    _let_go(api, f"{LEDGER}-{namespace}")
+    api.apply([_volume(f"{LEDGER}-{namespace}", namespace, LEDGER, place, ["ReadWriteOnce"], storage_class_name="")])
+
+
+def _volume(
+    name: str, namespace: str, claim: str, place: Path, modes: list[str], storage_class_name: str = CLASS
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "storageClassName": storage_class_name,
+            "capacity": {"storage": SIZE},
+            "accessModes": modes,
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": claim},
+            "hostPath": {"path": str(place), "type": "DirectoryOrCreate"},
+        },
+    }
+
+
+def _let_go(api: Api, name: str) -> None:
+    """Deletes a volume whose claim is gone: it would not be bound again."""
+    volume = api.get(f"/api/v1/persistentvolumes/{name}")
+    if volume and volume.get("status", {}).get("phase") in ("Released", "Failed"):
+        api.kubectl("delete", "persistentvolume", name)
+
+
 def model_volume(namespace: str, kubeconfig: Path | None = None) -> Path:
     """Give `namespace` (which exists) the claim `models`; return the folder on the node that it shows."""
     folder().mkdir(parents=True, exist_ok=True)
     api = Api(kubeconfig or BUILD / "kubeconfig")
-    volume = api.get(f"/api/v1/persistentvolumes/models-{namespace}")
-    if volume and volume.get("status", {}).get("phase") in ("Released", "Failed"):
-        api.kubectl("delete", "persistentvolume", f"models-{namespace}")
+    _let_go(api, f"models-{namespace}")
     api.apply([storage_class(), *objects(namespace)])
     return folder()

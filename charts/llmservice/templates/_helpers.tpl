@@ -73,6 +73,13 @@ capabilities: {drop: [ALL]}
 - {name: pepper, mountPath: /etc/llmservice/pepper, readOnly: true}
 {{- end }}
 
+{{/* Where workers and gateways find the ledger; empty: there is none, and nothing is metered. */}}
+{{- define "llmservice.ledgerURL" -}}
+{{- if .Values.ledger.enabled -}}
+http://ledger.{{ .Release.Namespace }}.svc:8410
+{{- end }}
+{{- end }}
+
 {{/* Name of what is cluster-scoped: one release a namespace; argument: (dict "root" $ "component" "gateway"). */}}
 {{- define "llmservice.clusterName" -}}
 llmservice:{{ .root.Release.Namespace }}:{{ .component }}

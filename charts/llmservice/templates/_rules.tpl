@@ -87,6 +87,23 @@ is a digest; digests made with another release's pepper open nothing here. */}}
   verbs: [get, list, watch]
 {{- end }}
 
+{{/* The ledger watches what prices and spends, in all namespaces in every mode, asks whose tokens are, and says in the
+cluster what Budgets have used. */}}
+{{- define "llmservice.ledgerRules" -}}
+- apiGroups: [llmservice.io]
+  resources: [llmservices, apikeys, budgets]
+  verbs: [get, list, watch]
+- apiGroups: [llmservice.io]
+  resources: [budgets/status]
+  verbs: [patch]
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
 {{/* A binding of one role to a component's ServiceAccount;
 argument: (dict "root" $ "component" "gateway" "kind" "Role" "name" … "namespace" … or nothing). */}}
 {{- define "llmservice.binding" -}}
