@@ -12,7 +12,8 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 MOST_EVENTS: Final = 500
 """In one post."""
-_TIMEOUT: Final = ClientTimeout(total=15, sock_connect=3)
+TIMEOUT_S: Final = 15.0
+_CONNECT_S: Final = 3.0
 _PATH: Final = "/v1/events"
 _OF_EVENT: Final = re.compile(r"events[.\[](\d+)")
 _SHOWN: Final = 300
@@ -56,9 +57,10 @@ def verdict(status: int, body: bytes, count: int) -> Verdict:
 class Ledger:
     """The ledger at `url`; `token` is the file of a ServiceAccount token, which the kubelet writes anew."""
 
-    def __init__(self, url: str, token: Path) -> None:
+    def __init__(self, url: str, token: Path, timeout_s: float = TIMEOUT_S) -> None:
         self._url = url.rstrip("/") + _PATH
         self._token = token
+        self._timeout = ClientTimeout(total=timeout_s, sock_connect=_CONNECT_S)
         self._session: ClientSession | None = None
 
     async def post(self, lines: Sequence[bytes]) -> Verdict:
@@ -82,7 +84,7 @@ class Ledger:
 
     def _opened(self) -> ClientSession:
         if self._session is None:
-            self._session = ClientSession(timeout=_TIMEOUT)
+            self._session = ClientSession(timeout=self._timeout)
         return self._session
 
 
