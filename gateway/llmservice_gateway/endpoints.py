@@ -28,5 +28,5 @@ ENGINE: Final = "^engines/(?:[A-Za-z0-9._:/-]|%[2-7][0-9A-Fa-f]){1,256}/completi
 MODELS: Final = "models"
 """Under /v1/: GET, answered by the agent, alone or followed by /<id>; an id may hold slashes."""
 
-ORGANIZATION: Final = "organization/"
-"""Under /v1/: GET, what was used and what it cost, for Admin keys; answered by the ledger."""
+ORGANIZATION: Final = "^organization/[A-Za-z0-9_/-]+$"
+"""Under /v1/, as a regular expression: GET, what was used and what it cost, for Admin keys; the ledger answers."""

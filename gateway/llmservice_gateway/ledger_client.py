@@ -1,28 +1,21 @@
 """Requests to the ledger, with the pod's own token, which the kubelet renews."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+from yarl import URL
 
 from llmservice_api.names import ADMIN_HEADER
 
 _PATIENCE: Final = 5.0
 """Seconds for an answer, beyond those that it was asked to wait."""
+_REPORT: Final = 55.0
+"""Seconds without a byte of a report."""
 
 
 class LedgerAway(Exception):
     """The ledger gave no answer, or one that is none; the message says which."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the ledger says to an admin."""
-
-    status: int
-    body: bytes
-    content_type: str
 
 
 class LedgerClient:
@@ -46,15 +39,18 @@ class LedgerClient:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise LedgerAway(f"{type(error).__name__}: {error}") from error
 
-    async def organization(self, path_qs: str, scope: str) -> Answer:
-        """GET of an admin who sees the namespace `scope`, `*` all. Raises LedgerAway."""
-        headers = self._headers() | {ADMIN_HEADER: scope}
-        timeout = aiohttp.ClientTimeout(total=_PATIENCE)
+    async def organization(self, path_qs: str, scope: str) -> aiohttp.ClientResponse:
+        """The answer to an admin who sees the namespace `scope` (`*`: all), its body still to come. Raises LedgerAway."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE, sock_read=_REPORT)
         try:
-            async with self._session.get(self._url + path_qs, headers=headers, timeout=timeout) as response:
-                return Answer(response.status, await response.read(), response.content_type)
+            headers = self._headers() | {ADMIN_HEADER: scope}
+            response = await self._session.get(URL(self._url + path_qs, encoded=True), headers=headers, timeout=timeout)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise LedgerAway(f"{type(error).__name__}: {error}") from error
+        if response.status == 401:  # the gateway's own token, not the admin's key
+            response.release()
+            raise LedgerAway("it does not take the gateway's token")
+        return response
 
     def _headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._token.read_text(encoding='ascii').strip()}"}
