@@ -40,7 +40,7 @@ class LedgerClient:
             raise LedgerAway(f"{type(error).__name__}: {error}") from error
 
     async def organization(self, path_qs: str, scope: str) -> aiohttp.ClientResponse:
-        """The answer to an admin who sees the namespace `scope` (`*`: all), its body still to come. Raises LedgerAway."""
+        """The answer to an admin who sees the namespace `scope`, `*` all; its body is to come. Raises LedgerAway."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE, sock_read=_REPORT)
         try:
             headers = self._headers() | {ADMIN_HEADER: scope}

@@ -276,7 +276,7 @@ async def test_a_key_beyond_its_limit_takes_nothing_from_another(stack: Stack) -
     assert statuses(answers) == {200: 5 + 100, 429: flooders * 200 - 5}
     assert statuses(answers[-100:]) == {200: 100}
     assert len(stack.upstream.seen) == 105
-    # While one request of the other key is served, each flooder is answered a few times: nobody queues behind the flood.
+    # While one request of the other key is served, each flooder is answered a few times at most: no queue behind them.
     assert sorted(passed_by)[98] <= 8 * flooders
 
 
