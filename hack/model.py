@@ -6,6 +6,7 @@
   dequantizes to bf16. 269 MB. The demo's model.
 - `minilm-l6`: all-MiniLM-L6-v2, for embeddings and scores, as its package has it. 91 MB.
 - `minilm-classifier`: MiniLM with a head of two labels that nothing was taught to, for the shape of answers.
+- `tiny-vision`, `tiny-speech`: Qwen2-VL and Whisper that nothing was taught to, for images and audios. 10 and 2 MB.
 
 Each is made once: what is there is checked against the digests taken then, and made anew where a file differs or the
 recipe changed.
@@ -71,6 +72,17 @@ CLASSIFIER: Final = Recipe(
     script=SCRIPTS / "classifier.py",
     base=MINILM,
 )
+VISION: Final = Recipe(
+    "tiny-vision",
+    frozenset({"config.json", "model.safetensors", "tokenizer.json", "processor_config.json", "chat_template.jinja"}),
+    script=SCRIPTS / "vision.py",
+    base=SMOLLM2,
+)
+SPEECH: Final = Recipe(
+    "tiny-speech",
+    frozenset({"config.json", "model.safetensors", "tokenizer.json", "processor_config.json"}),
+    script=SCRIPTS / "speech.py",
+)
 
 
 def ensure(steps: Steps, folder: Path | None = None, recipe: Recipe = SMOLLM2) -> Path:
@@ -101,6 +113,7 @@ def _prepare(recipe: Recipe, target: Path, base: Path | None, log: Path, steps: 
         draft = Path(name)
         draft.chmod(0o755)
         packages, made = draft / "packages", draft / "made"
+        packages.mkdir()
         if recipe.requirements is not None:
             _install(recipe.requirements, packages, log)
         _make(recipe, base or packages, made, steps)

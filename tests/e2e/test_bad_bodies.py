@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.media import image_part, picture
 from tests.e2e.site import ROOM, SERVICE, Site
 
 USER = {"role": "user", "content": "Hi"}
@@ -52,6 +53,7 @@ BODIES = {
     "inner-image": image("http://169.254.169.254/latest/meta-data"),
     "image-of-a-file": image("file:///etc/passwd"),
     "image-of-the-cluster": image("http://kubernetes.default.svc/"),
+    "image-for-a-model-that-does-not-see": image(image_part(picture("red"))["image_url"]["url"]),
     "context+1": chat(messages=[{"role": "user", "content": "word " * 2049}]),
     "a-million-messages": b'{"model":"smol","messages":[' + b"{}," * 999_999 + b"{}]}",
     "no-messages": chat(messages=[]),
