@@ -1,8 +1,8 @@
 """What a worker pod does before it ends (its preStop hook): it leaves Ray's cluster and finishes what it has begun.
 
 `python -m llmservice_worker.drain <seconds>` asks Ray to drain the node, so that Ray Serve starts a replacement
-elsewhere and sends nothing new, then waits until no request runs here any more, at most so many seconds. It never
-fails: a pod that is to go goes. Standard library only, because it must be quick on a busy node.
+elsewhere and sends nothing new, then waits until no request runs here any more, at most so many seconds, and a moment
+for its usage to be sent. It never fails: a pod that is to go goes. Standard library only, because it must be quick on a busy node.
 """
 
 import csv
@@ -27,8 +27,11 @@ _log = logging.getLogger(__name__)
 PROXIES: Final = Path("/tmp/haproxy-serve")
 METRICS: Final = f"http://127.0.0.1:{ports.SIDE}/metrics"
 _RUNNING: Final = ("vllm:num_requests_running{", "vllm:num_requests_waiting{")
+_UNSENT: Final = "llmservice_usage_spool_bytes"
 _QUIET_S: Final = 3.0
 """How long nothing must run: a request may just be on its way, since the Service forgets a pod only after a moment."""
+_SEND_S: Final = 10.0
+"""How long usage may take to be sent: what is not goes with the pod, but a ledger that is away must not keep it."""
 _ASK_AGAIN_S: Final = 0.5
 _TIMEOUT_S: Final = 2.0
 _RAY_TIMEOUT_S: Final = 60.0
@@ -61,6 +64,24 @@ def wait_until_quiet(
             return True
         sleep(_ASK_AGAIN_S)
     return False
+
+
+def wait_until_sent(
+    unsent: Callable[[], float], clock: Callable[[], float], sleep: Callable[[float], None], most_s: float
+) -> bool:
+    """Wait while there is usage that is not sent; False where `most_s` seconds were not enough."""
+    begun = clock()
+    while unsent():
+        if clock() - begun >= most_s:
+            return False
+        sleep(_ASK_AGAIN_S)
+    return True
+
+
+def unsent_bytes(metrics: str) -> float:
+    """Usage that a replica has not sent, from its metrics as text; a replica that is gone sends nothing more."""
+    values = [line.rpartition(" ")[2] for line in metrics.splitlines() if line.startswith(_UNSENT)]
+    return sum(map(float, values))
 
 
 def engine_requests(metrics: str) -> int:
@@ -142,7 +163,10 @@ def main(most_s: float) -> bool:
     begun = time.monotonic()
     _leave(leave_command(PROXIES, os.environ, most_s), most_s / 2)
     left = most_s - (time.monotonic() - begun)
-    return wait_until_quiet(look, time.monotonic, time.sleep, left)
+    finished = wait_until_quiet(look, time.monotonic, time.sleep, left)
+    if not wait_until_sent(lambda: unsent_bytes(_fetched(METRICS)), time.monotonic, time.sleep, _SEND_S):
+        _log.error("usage that the ledger did not take goes with this pod")
+    return finished
 
 
 if __name__ == "__main__":

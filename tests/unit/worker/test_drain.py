@@ -16,7 +16,9 @@ from llmservice_worker.drain import (
     look,
     old_proxies,
     proxied_requests,
+    unsent_bytes,
     wait_until_quiet,
+    wait_until_sent,
 )
 
 IDLE = Work(engine=0, proxied=0, old_proxies=0)
@@ -149,3 +151,23 @@ def test_ray_is_told_of_the_node_whose_proxy_is_here(tmp_path: Path) -> None:
 @pytest.mark.parametrize("environment", [{}, {"RAY_ADDRESS": "head:6379"}])
 def test_without_a_proxy_or_a_cluster_there_is_nobody_to_tell(tmp_path: Path, environment: dict[str, str]) -> None:
     assert leave_command(tmp_path, environment, 60.0) is None
+
+
+@pytest.mark.parametrize(("sent_after", "done", "waited_s"), [(0, True, 0), (4, True, 4), (99, False, 10)])
+def test_a_pod_waits_a_moment_for_its_usage_to_be_sent(sent_after: float, done: bool, waited_s: float) -> None:
+    time = Time()
+    assert wait_until_sent(lambda: time.now - 100 < sent_after, time.clock, time.sleep, 10) == done
+    assert time.now - 100 == waited_s
+
+
+@pytest.mark.parametrize(
+    ("metrics", "unsent"),
+    [
+        ("", 0),
+        (METRICS, 0),
+        ("# TYPE llmservice_usage_spool_bytes gauge\nllmservice_usage_spool_bytes 0.0\n", 0),
+        (METRICS + "llmservice_usage_spool_bytes 1.5e+06\n", 1_500_000),
+    ],
+)
+def test_usage_that_is_not_sent_is_read_from_the_metrics(metrics: str, unsent: float) -> None:
+    assert unsent_bytes(metrics) == unsent

@@ -25,6 +25,8 @@ _MARGIN_BYTES: Final = 4 * MIB
 """The kubelet counts blocks, and evicts a pod whose volume is over its limit."""
 _MOST_PENDING: Final = 20_000
 """Events in memory while the disk does not answer."""
+_GATHER_S: Final = 0.1
+"""How long events gather before they are written: a write to the disk, and a post, cost the same for many."""
 _LAST_S: Final = 10.0
 """How long a replica that ends tries to send the rest."""
 
@@ -84,6 +86,8 @@ class Recorder:
             if is_last:
                 return
             await self._more.wait()
+            if not self._ending:
+                await asyncio.sleep(_GATHER_S)
 
     async def _append(self) -> None:
         while self._pending:
