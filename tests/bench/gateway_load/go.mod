@@ -1,0 +1,3 @@
+module llmservice.io/bench/gateway-load
+
+go 1.25
