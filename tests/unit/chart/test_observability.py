@@ -19,6 +19,7 @@ from llmservice_operator.metrics import Metrics as OperatorMetrics
 from llmservice_operator.service_metrics import ServiceMetrics
 from llmservice_worker.metrics import EngineMetrics
 from llmservice_worker.metrics import Metrics as WorkerMetrics
+from llmservice_worker.usage.figures import UsageFigures
 from tests.unit.chart.promql import metric_names, scraped_names
 from tests.unit.chart.rendering import CHART, Json, Rendered, render
 
@@ -31,6 +32,7 @@ def ours(tmp_path: Path) -> set[str]:
     worker, operator = CollectorRegistry(), CollectorRegistry()
     WorkerMetrics(worker, [])
     EngineMetrics(worker, tmp_path / "starts")
+    UsageFigures(worker, lambda: 0.0)
     OperatorMetrics(operator)
     operator.register(ServiceMetrics(list))
     texts = [generate_latest(worker), generate_latest(operator), GatewayMetrics().text()]
