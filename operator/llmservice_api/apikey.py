@@ -62,11 +62,11 @@ class APIKeySpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "self.role != 'Admin' || self.models == ['*']",
+                "!has(self.role) || self.role != 'Admin' || self.models == ['*']",
                 "an Admin key opens no model: remove models, or make an APIKey of its own for them",
             ),
             (
-                "self.role != 'Admin' || !(has(self.limits) || has(self.budgetRef))",
+                "!has(self.role) || self.role != 'Admin' || !(has(self.limits) || has(self.budgetRef))",
                 "an Admin key opens no model, so it spends nothing: remove limits and budgetRef",
             ),
         )
