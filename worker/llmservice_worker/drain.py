@@ -2,7 +2,8 @@
 
 `python -m llmservice_worker.drain <seconds>` asks Ray to drain the node, so that Ray Serve starts a replacement
 elsewhere and sends nothing new, then waits until no request runs here any more, at most so many seconds, and a moment
-for its usage to be sent. It never fails: a pod that is to go goes. Standard library only, because it must be quick on a busy node.
+for its usage to be sent. It never fails: a pod that is to go goes. Standard library only, because it must be quick on
+a busy node.
 """
 
 import csv

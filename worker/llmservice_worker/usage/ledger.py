@@ -44,13 +44,15 @@ Verdict = Stored | Refused | Away
 
 def verdict(status: int, body: bytes, count: int) -> Verdict:
     """What an answer to a post of `count` events says of them."""
-    if status == 200:
+    found = _object(body)
+    if status == 200 and "stored" in found:
         return Stored()
-    error = _error(body)
+    error = found.get("error")
+    error = error if isinstance(error, dict) else {}
     message = str(error.get("message", ""))[:_SHOWN]
-    found = _OF_EVENT.match(str(error.get("param", "")))
-    if 400 <= status < 500 and found is not None and int(found[1]) < count:
-        return Refused(int(found[1]), message)
+    index = _OF_EVENT.match(str(error.get("param", "")))
+    if 400 <= status < 500 and index is not None and int(index[1]) < count:
+        return Refused(int(index[1]), message)
     return Away(f"it answered {status}: {message}".rstrip(": "))
 
 
@@ -72,7 +74,9 @@ class Ledger:
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         body = b'{"events":[' + b",".join(lines) + b"]}"
         try:
-            async with self._opened().post(self._url, data=body, headers=headers) as answer:
+            # No redirects: the token is for the ledger alone.
+            posting = self._opened().post(self._url, data=body, headers=headers, allow_redirects=False)
+            async with posting as answer:
                 return verdict(answer.status, await answer.read(), len(lines))
         except (ClientError, TimeoutError, OSError) as error:
             return Away(f"{type(error).__name__}: {error}".rstrip(": ")[:_SHOWN])
@@ -88,11 +92,10 @@ class Ledger:
         return self._session
 
 
-def _error(body: bytes) -> dict[str, Any]:
-    """The error of a body in OpenAI's shape; empty where it has another."""
+def _object(body: bytes) -> dict[str, Any]:
+    """A body that is a JSON object; empty where it is anything else."""
     try:
         found = json.loads(body)
     except ValueError:
         return {}
-    error = found.get("error") if isinstance(found, dict) else None
-    return error if isinstance(error, dict) else {}
+    return found if isinstance(found, dict) else {}

@@ -14,6 +14,7 @@ def error(message: str, param: str | None = None) -> bytes:
 
 ANSWERS: dict[str, tuple[int, bytes, Verdict]] = {
     "stored": (200, b'{"stored": 2, "known": 1}', Stored()),
+    "somebody else's good answer": (200, b"<html>", Away("it answered 200")),
     "one is wrong": (400, error("too many", "events[1].prompt_tokens"), Refused(1, "too many")),
     "one is wrong, in words with points": (422, error("no", "events.0.id"), Refused(0, "no")),
     "the post is wrong": (400, error("no list", "events"), Away("it answered 400: no list")),
