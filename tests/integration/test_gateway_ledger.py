@@ -4,11 +4,10 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -87,54 +86,67 @@ def fresh(site: Site) -> None:
         each.upstream.seen.clear()
 
 
+async def within_a_minute(attempt: Callable[[], Awaitable[None]]) -> None:
+    """Once more where the clock's minute, which limits speak of, ended in between."""
+    while True:
+        began = time.time() // 60
+        try:
+            await attempt()
+        except (AssertionError, TimeoutError):
+            if time.time() // 60 == began:
+                raise
+        else:
+            return
+
+
 async def test_requests_at_one_gateway_are_known_at_the_other(site: Site) -> None:
     a, b = site.gateways
-    while True:
-        key, began = secret_key(await site.a_key(limits={"requestsPerMinute": 5})), time.time() // 60
-        assert [(await a.post(CHAT, BODY, key)).status for _ in range(4)] == [200] * 4
-        left: list[int] = []
 
-        async def knows(key: str = key, left: list[int] = left) -> bool:
-            answer = await b.post(CHAT, BODY, key)
-            left.append(answer.status)
-            return answer.status == 429
+    async def attempt() -> None:
+        key = secret_key(await site.a_key(limits={"requestsPerMinute": 5}))
+        assert [(await a.post(CHAT, BODY, key)).status for _ in range(4)] == [200] * 4
+        asked = 0
+
+        async def knows() -> bool:
+            nonlocal asked
+            asked += 1
+            return (await b.post(CHAT, BODY, key)).status == 429
 
         await eventually(knows, within=SYNCED, every=0.2)
-        if time.time() // 60 == began:
-            break
-    answer = await b.post(CHAT, BODY, key)
-    assert (answer.status, answer.headers["x-ratelimit-remaining-requests"]) == (429, "0")
-    assert len(left) <= 5 + 1  # at the worst what the limit lets in at each gateway
+        assert asked <= 5 + 1  # at the worst what the limit lets in at each gateway
+        answer = await b.post(CHAT, BODY, key)
+        assert (answer.status, answer.headers["x-ratelimit-remaining-requests"]) == (429, "0")
+
+    await within_a_minute(attempt)
 
 
 async def test_tokens_that_workers_tell_of_close_a_key_until_the_minute_ends(site: Site) -> None:
-    number = await site.a_key(limits={"tokensPerMinute": 100, "requestsPerMinute": 1000})
-    key = secret_key(number)
+    async def attempt() -> None:
+        number = await site.a_key(limits={"tokensPerMinute": 100, "requestsPerMinute": 1000})
+        key = secret_key(number)
 
-    async def left() -> list[str]:
-        found = [await each.post(CHAT, BODY, key) for each in site.gateways]
-        return [each.headers["x-ratelimit-remaining-tokens"] for each in found]
+        async def told(left: str) -> bool:
+            found = [await each.post(CHAT, BODY, key) for each in site.gateways]
+            return [each.headers["x-ratelimit-remaining-tokens"] for each in found] == [left] * 2
 
-    async def told(wanted: str) -> bool:
-        return await left() == [wanted] * 2
+        assert await told("100")
+        for left in ("40", "0"):
+            await site.spend(number, 60)
+            await eventually(lambda left=left: told(left), within=SYNCED, every=0.1)  # type: ignore[misc]
+        for each in site.gateways:
+            answer = await each.post(CHAT, BODY, key)
+            assert (answer.status, answer.error["type"]) == (429, "tokens")
+            assert answer.headers["x-ratelimit-limit-tokens"] == "100"
+            assert answer.headers["x-ratelimit-reset-tokens"] == answer.headers["retry-after"] + "s"
 
-    assert await left() == ["100", "100"]
-    await site.spend(number, 60)
-    await eventually(lambda: told("40"), within=SYNCED, every=0.1)
-    await site.spend(number, 60)
-    await eventually(lambda: told("0"), within=SYNCED, every=0.1)
-    for each in site.gateways:
-        answer = await each.post(CHAT, BODY, key)
-        assert (answer.status, answer.error["type"]) == (429, "tokens")
-        assert answer.headers["x-ratelimit-limit-tokens"] == "100"
-        assert answer.headers["x-ratelimit-reset-tokens"] == answer.headers["retry-after"] + "s"
+    await within_a_minute(attempt)
 
 
 async def test_a_spent_budget_closes_its_keys_everywhere_before_any_limit(site: Site) -> None:
     site.ledger.cluster.put("budgets", builders.budget("daily", window="Day", tokens=100))
     number, other = await site.a_key(budget="daily", limits={"parallel": 1}), await site.a_key(budget="daily")
     free = await site.a_key()
-    a, b = site.gateways
+    b = site.gateways[1]
     assert (await b.post(CHAT, BODY, secret_key(number))).status == 200
     await site.spend(number, 100)
 
@@ -286,7 +298,7 @@ async def test_a_revoked_key_is_refused_by_every_gateway_within_two_seconds_of_l
 
 
 async def test_while_the_ledger_is_away_limits_hold_at_each_gateway_and_budgets_stay_spent(
-    site: Site, tmp_path: Path
+    site: Site,
 ) -> None:
     site.ledger.cluster.put("budgets", builders.budget("gone", window="Once", tokens=1))
     blocked, limited, admin = await site.a_key(budget="gone"), await site.a_key(), await site.a_key(role="Admin")
