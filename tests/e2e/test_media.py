@@ -72,8 +72,9 @@ def test_a_model_that_sees_chats_without_images(eyes: openai.OpenAI) -> None:
 @pytest.mark.parametrize(
     ("part", "said"),
     [
-        (linked("https://elsewhere.example.com/a.png"), "elsewhere.example.com"),
-        (linked("http://127.0.0.1/a.png"), "127.0.0.1"),
+        (linked("https://elsewhere.example.com/a.png"), "host 'elsewhere.example.com'"),
+        (linked("http://127.0.0.1/a.png"), "may not come from the host"),
+        (linked("data:audio/wav;base64,UklGRg=="), "must be an image"),
         (linked("file:///etc/passwd"), "must be a data: URL"),
         (image_part(NO_IMAGE), "cannot be read"),
         (image_part(picture("red")[:60]), ""),

@@ -19,6 +19,7 @@ from llmservice_worker.redaction import one_line, redact
         ("<Thing object at 0x7f12ab34cd>", "<Thing object>"),
         ('bad: Traceback (most recent call last):\n  File "/a/b.py", line 1\nValueError: x', "bad:"),
         ("\x1b[31mred\x1b[0m", "red"),
+        ("Too long (9 s). Set VLLM_MAX_AUDIO_DECODE_DURATION_S to increase this limit.", "Too long (9 s)."),
         ("version 0.29.0 and 1/2", "version 0.29.0 and 1/2"),
     ],
 )

@@ -5,7 +5,18 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, Tag, model_validator
 
-from llmservice_worker.requests.fields import MESSAGES, TEXT_OR_LIST, TOOLS, Id, Name, Part, Slot, Text, kind
+from llmservice_worker.requests.fields import (
+    MESSAGES,
+    TEXT_OR_LIST,
+    TOOLS,
+    Id,
+    ImageAddress,
+    Name,
+    Part,
+    Slot,
+    Text,
+    kind,
+)
 
 PARTS: Final = 256
 _URL_PARTS: Final = ("image_url", "audio_url")
@@ -28,7 +39,7 @@ class RefusalPart(Part):
 class ImageUrl(Part):
     """Where an image is: data:, or http(s): on an allowed host."""
 
-    url: Text
+    url: ImageAddress
     detail: Literal["auto", "low", "high"] | None = None
 
 

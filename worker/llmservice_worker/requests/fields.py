@@ -98,6 +98,17 @@ def _keys(bias: dict[str, float]) -> Iterable[int]:
 
 
 Text = Annotated[str, Field(max_length=TEXT)]
+
+
+def _is_no_audio(url: str) -> str:
+    """An image that says to be an audio would not be held to an image's bounds."""
+    if url[:11].lower() == "data:audio/":
+        raise ValueError("must be an image")
+    return url
+
+
+ImageAddress = Annotated[Text, AfterValidator(_is_no_audio)]
+"""Where an image is: data:, or http(s): on an allowed host."""
 Word = Annotated[str, Field(min_length=1, max_length=256)]
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]+$", max_length=128)]

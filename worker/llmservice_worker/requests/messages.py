@@ -45,7 +45,7 @@ class UrlSource(f.Part):
     """An image on an allowed host."""
 
     type: Literal["url"]
-    url: f.Text
+    url: f.ImageAddress
 
 
 class ImageBlock(Block):

@@ -32,7 +32,7 @@ class InputImage(f.Part):
     """An image: data:, or http(s): on an allowed host."""
 
     type: Literal["input_image"]
-    image_url: f.Text
+    image_url: f.ImageAddress
     detail: Literal["auto", "low", "high"] | None = None
 
 

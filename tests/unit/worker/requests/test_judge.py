@@ -254,6 +254,18 @@ def test_grammars_are_what_the_engine_would_compile() -> None:
     assert list(messages.grammars()) == [SCHEMA]
 
 
+def test_an_image_cannot_say_that_it_is_an_audio() -> None:
+    url = "Data:Audio/wav;base64,AAAA"
+    parts: list[tuple[type[Request], str, dict[str, Any]]] = [
+        (ChatRequest, "messages", {"type": "image_url", "image_url": {"url": url}}),
+        (ResponsesRequest, "input", {"type": "input_image", "image_url": url}),
+        (MessagesRequest, "messages", {"type": "image", "source": {"type": "url", "url": url}}),
+    ]
+    for kind, field, part in parts:
+        with pytest.raises(Refused, match="must be an image"):
+            judge(kind, **{field: [{"role": "user", "content": [part]}]})
+
+
 def test_urls_are_found_where_each_shape_has_them() -> None:
     part = {"type": "image_url", "image_url": {"url": "u"}}
     assert list(ChatRequest.media({"messages": [USER, {"role": "user", "content": [part]}]})) == [
