@@ -97,6 +97,7 @@ class Spool:
         self._clock = clock
         self._turn = threading.Lock()
         self._written: Segment | None = None
+        self._last = 0
         self._since: dict[Path, float] = {}
 
     def append(self, lines: Sequence[bytes]) -> None:
@@ -162,7 +163,8 @@ class Spool:
     def _created(self) -> Segment:
         self._folder.mkdir(parents=True, exist_ok=True)
         last = max((int(path.stem) for path in self._paths()), default=0)
-        for number in itertools.count(last + 1):
+        for number in itertools.count(max(last, self._last) + 1):
+            self._last = number
             path = self._folder / f"{number:012d}{_SUFFIX}"
             with suppress(FileExistsError):  # another process was quicker
                 segment = _opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)

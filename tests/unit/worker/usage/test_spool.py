@@ -182,6 +182,16 @@ def test_the_oldest_waits_since_it_was_first_seen(tmp_path: Path) -> None:
     assert (spool.standing().since, spool.standing().size) == (None, 0)
 
 
+def test_what_comes_and_goes_at_once_is_never_old(tmp_path: Path) -> None:
+    now = [0.0]
+    spool = a_spool(tmp_path, clock=lambda: now[0])
+    for step in range(5):
+        now[0] = 100.0 * step
+        spool.append(lines(step, 1))
+        assert spool.standing().since == now[0]
+        assert taken(spool) == [step]
+
+
 def test_times_of_files_decide_nothing(tmp_path: Path) -> None:
     spool = a_spool(tmp_path)
     for number in range(3):
