@@ -15,7 +15,7 @@ SERVICES = [
     llmservice("cold"),
     llmservice("theirs", namespace="team-b", address=UP),
 ]
-KEYS = [apikey(1), apikey(2, models=["new"]), apikey(3, namespace="team-b")]
+KEYS = [apikey(1), apikey(2, models=["new"]), apikey(3, namespace="team-b"), apikey(4, role="Admin")]
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def catalog() -> Catalog:
 
 @pytest.mark.parametrize(
     ("number", "ids"),
-    [(1, ["gpt", "new"]), (2, ["new"]), (3, ["theirs"]), (9, [])],
-    ids=["all", "list", "other", "none"],
+    [(1, ["gpt", "new"]), (2, ["new"]), (3, ["theirs"]), (4, []), (9, [])],
+    ids=["all", "list", "other", "admin", "none"],
 )
 def test_of_key(catalog: Catalog, number: int, ids: list[str]) -> None:
     assert [model["id"] for model in catalog.of_key(f"{number:016x}")] == ids

@@ -115,6 +115,37 @@ KEYS = [
         {},
         id="the older one has the id",
     ),
+    pytest.param([apikey(1, role="Admin")], {K1: f"{D1}|{NEVER}|team-a|admin"}, {}, id="an admin opens no model"),
+    pytest.param(
+        [apikey(1, models=["qwen*"], previous=2, until="2026-01-01T00:00:00Z")],
+        {K1: f"{D1}|{NEVER}|team-a|-", K2: f"{D2}|1767225600000|team-a|-"},
+        {f"{K1}|team-a/a": "1", f"{K2}|team-a/a": "1"},
+        id="the key before opens the same until its end",
+    ),
+    pytest.param(
+        [apikey(1, previous=2)],
+        {K1: f"{D1}|{NEVER}|team-a|*", K2: f"{D2}|{NEVER}|team-a|*"},
+        {},
+        id="while the new key is being shown, the one before has no end",
+    ),
+    pytest.param(
+        [apikey(1, previous=2, until="2030-01-01T00:00:00Z", expires="2026-01-01T00:00:00Z")],
+        {K1: f"{D1}|1767225600000|team-a|*", K2: f"{D2}|1767225600000|team-a|*"},
+        {},
+        id="the key before outlives no expiry",
+    ),
+    pytest.param(
+        [apikey(1, previous=2, until="soon")],
+        {K1: f"{D1}|{NEVER}|team-a|*"},
+        {},
+        id="a key before with an end that is none",
+    ),
+    pytest.param(
+        [apikey(2), apikey(1, previous=2, until="2030-01-01T00:00:00Z", created="2026-01-02T00:00:00Z")],
+        {K1: f"{D1}|{NEVER}|team-a|*", K2: f"{D2}|{NEVER}|team-a|*"},
+        {},
+        id="an id that another has is not taken by a key before",
+    ),
     pytest.param(
         [apikey(1), apikey(2)],
         {K1: f"{D1}|{NEVER}|team-a|*", K2: f"{D2}|{NEVER}|team-a|*"},
@@ -134,6 +165,29 @@ def test_keys(keys: list[Any], entries: dict[str, str], allow: dict[str, str]) -
     found = maps(services, keys)
     assert found["keys"] == entries | {"probe": PROBE}
     assert found["allow"] == allow
+
+
+@pytest.mark.parametrize(
+    ("fields", "limits"),
+    [
+        ({}, {}),
+        ({"limits": {}}, {}),
+        ({"limits": {"requestsPerMinute": 5}}, {K1: f"5|0|0|{K1}"}),
+        (
+            {"limits": {"requestsPerMinute": 5, "tokensPerMinute": 6, "parallel": 7}, "previous": 2},
+            {K1: f"5|6|7|{K1}", K2: f"5|6|7|{K1}"},
+        ),
+        ({"limits": {"requestsPerMinute": "5", "tokensPerMinute": True, "parallel": -1}}, {}),
+        ({"limits": [5]}, {}),
+    ],
+    ids=["none", "empty", "one", "all, of both keys of a rotation", "malformed", "no mapping"],
+)
+def test_limits(fields: dict[str, Any], limits: dict[str, str]) -> None:
+    assert maps([], [apikey(1, **fields)])["limits"] == limits
+
+
+def test_a_key_that_is_added_is_limited_before_it_opens_anything() -> None:
+    assert NAMES.index("limits") < NAMES.index("keys")
 
 
 def test_dynamic_adapters_go_by_each_of_the_models_names_that_are_its_own() -> None:

@@ -42,6 +42,7 @@ PARTS = st.sampled_from(
     [
         *("metadata", "spec", "status", "model", "name", "aliases", "address", "endpoint", "host", "access", "mode"),
         *("id", "digest", "expiresAt", "models", "creationTimestamp", "deletionTimestamp"),
+        *("previous", "validUntil", "limits", "parallel", "role"),
     ]
 )
 
