@@ -35,6 +35,10 @@ REDIS: Mapping[str, str] = {"redis-check-rdb": "redis-tools"}
 """What tests run as a Redis server: the program is the same, and this package starts no service of its own."""
 
 
+POSTGRESQL: Mapping[str, str] = {"pg_createcluster": "postgresql-15"}
+"""Of Debian's PostgreSQL; the server's own programs are in no folder of PATH."""
+
+
 def missing_packages() -> list[str]:
     """Debian packages of a full cluster of which a program is not here."""
     packages = set(_missing(PROGRAMS))

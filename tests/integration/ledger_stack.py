@@ -1,6 +1,7 @@
 """The ledger as its own process, before an API server that knows the tokens and objects that a test gives."""
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -136,6 +137,7 @@ class LedgerProcess:
         own = {
             "LLMSERVICE_LEDGER_ADDRESS": "127.0.0.1",
             "LLMSERVICE_LEDGER_PORT": str(self.port),
+            "LLMSERVICE_LEDGER_RETENTION_DAYS": "36500",
             "LLMSERVICE_LEDGER_DATABASE": str(folder / "ledger.sqlite"),
             "KUBECONFIG": str(folder / "kubeconfig"),
         }
@@ -189,7 +191,7 @@ class Stack:
         """Status and JSON of a post; bytes are sent as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"authorization": f"Bearer {token}"}
-        async with self.session.post(self.ledger.url + path, data=data, headers=headers) as answer:
+        async with self.session.post(self.ledger.url + path, data=io.BytesIO(data), headers=headers) as answer:
             return answer.status, await answer.json()
 
     async def bill(self, events: Iterable[Json], namespace: str = "team-a") -> Json:

@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from llmservice_gateway.errors import INVALID, SERVER, ApiError
+from llmservice_gateway.ledger.event import MOST_BYTES
 from llmservice_gateway.ledger.identity import IdentitiesUnknown
 from llmservice_gateway.ledger.metrics import Metrics
 from llmservice_gateway.ledger.store import StoreFailed
@@ -19,7 +20,7 @@ UNKNOWN_URL: Final = ApiError(404, "unknown_url", "There is no such URL here.")
 READ_ONLY: Final = ApiError(
     405, "method_not_allowed", "This is read-only: keys, budgets and projects are objects of Kubernetes; change those."
 )
-TOO_LARGE: Final = ApiError(413, "request_too_large", "The body is larger than 1048576 bytes: send fewer events.")
+TOO_LARGE: Final = ApiError(413, "request_too_large", f"The body is larger than {MOST_BYTES} bytes: send fewer events.")
 ENCODED: Final = ApiError(415, "unsupported_content_encoding", "Send the body without Content-Encoding.")
 BAD_HTTP: Final = ApiError(400, "bad_request", "The request is not well-formed HTTP.")
 INTERNAL: Final = ApiError(500, "internal_error", "The ledger failed on this request.", type=SERVER)

@@ -8,13 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmservice_gateway.errors import ApiError
 from llmservice_gateway.ledger.access import Access, in_own_namespace
-from llmservice_gateway.ledger.answers import ENCODED, Said, as_json, failures, unready
+from llmservice_gateway.ledger.answers import ENCODED, TOO_LARGE, Said, as_json, failures, unready
 from llmservice_gateway.ledger.event import MOST_BYTES, Refused, parse, refusal
 from llmservice_gateway.ledger.ledger import Ledger
 from llmservice_gateway.ledger.metrics import Metrics
 
 _WAIT_MOST: Final = 30.0
 _KEYS_MOST: Final = 100_000
+_SYNC_BYTES: Final = 8 * MOST_BYTES
 
 
 class Counted(BaseModel):
@@ -43,6 +44,8 @@ def ledger_app(ledger: Ledger, access: Access, metrics: Metrics) -> web.Applicat
     async def events(request: web.Request) -> web.Response:
         identity = await access.anybody(request)
         body = await _body(request)
+        if len(body) > MOST_BYTES:
+            raise Said(TOO_LARGE)
         try:
             found = parse(body)
             in_own_namespace(found, identity)
@@ -76,7 +79,7 @@ def ledger_app(ledger: Ledger, access: Access, metrics: Metrics) -> web.Applicat
     async def figures(_: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
 
-    app = web.Application(middlewares=[failures(metrics)], client_max_size=MOST_BYTES)
+    app = web.Application(middlewares=[failures(metrics)], client_max_size=_SYNC_BYTES)
     app.router.add_post("/v1/events", events)
     app.router.add_post("/v1/sync", sync)
     app.router.add_get("/healthz", healthz)

@@ -45,7 +45,7 @@ class Event(BaseModel):
     revision: Name
     model: Text
     adapter: Text | None
-    route: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_/.-]+$")]
+    route: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9][a-z0-9_/.-]*$")]
     prompt_tokens: Tokens
     cached_tokens: Tokens
     completion_tokens: Tokens
@@ -104,4 +104,4 @@ def refusal(error: ValidationError) -> Refused:
 
 
 def _milliseconds(instant: datetime) -> int:
-    return int(instant.timestamp() * 1000 + 0.5)
+    return round(instant.timestamp() * 1000)
