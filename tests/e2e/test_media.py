@@ -132,7 +132,7 @@ def test_the_language_is_heard_where_none_is_named(ears: openai.OpenAI) -> None:
     assert heard.duration == 31
 
 
-@pytest.mark.parametrize("content", [b"no audio at all " * 100, b"", tone(440)[:30]])
+@pytest.mark.parametrize("content", [b"no audio at all " * 100, b"", tone(440)[:30]], ids=["text", "empty", "cut"])
 @pytest.mark.parametrize("streams", [False, True])
 def test_what_is_no_audio_is_the_requests_fault(ears: openai.OpenAI, content: bytes, streams: bool) -> None:
     with pytest.raises(openai.BadRequestError, match="audio"):
