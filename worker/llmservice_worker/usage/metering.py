@@ -41,6 +41,7 @@ class Recorder:
         self._pending: list[bytes] = []
         self._more = asyncio.Event()
         self._ending = False
+        self._said = ""
         self._writing: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
 
@@ -94,14 +95,17 @@ class Recorder:
             lines, self._pending = self._pending[:MOST_EVENTS], self._pending[MOST_EVENTS:]
             try:
                 await asyncio.to_thread(self._spool.append, lines)
+                self._said = ""
             except (SpoolFull, OSError) as error:
                 self._lose(len(lines), str(error))
             self._figures.stands(await asyncio.to_thread(self._spool.standing))
             self._sender.wake()
 
     def _lose(self, count: int, why: str) -> None:
-        _log.error("%d usage events are lost: %s", count, why)
         self._figures.lost(count)
+        if why != self._said:  # once, and not ten times a second until a person comes
+            _log.error("usage events are lost, %d and maybe more: %s", count, why)
+        self._said = why
 
 
 class Metering:

@@ -107,7 +107,7 @@ async def test_beyond_the_spools_bound_events_are_lost_and_counted(
     more.recorder.record(event(2))
     await more.recorder.stop(0.3)
     assert (more.figure("events_total"), more.figure("lost_total")) == (1, 1)
-    assert "1 usage events are lost: the spool" in caplog.text
+    assert "lost, 1 and maybe more: the spool" in caplog.text
 
 
 async def test_a_disk_that_fails_loses_events_and_says_so(
@@ -126,11 +126,16 @@ async def test_a_disk_that_fails_loses_events_and_says_so(
     assert "No space left on device" in caplog.text
 
 
-async def test_events_in_memory_are_bounded_while_the_disk_does_not_answer(tmp_path: Path) -> None:
+async def test_events_in_memory_are_bounded_while_the_disk_does_not_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     world = World(tmp_path)  # not started: nothing is written
     for number in range(20_010):
         world.recorder.record(event(number))
     assert world.figure("lost_total") == 10
+    assert [record.message for record in caplog.records] == [
+        "usage events are lost, 1 and maybe more: the disk does not answer"
+    ]
 
 
 @pytest.mark.parametrize(
