@@ -14,6 +14,7 @@ VERSIONS = {
     "llmservices": "apis/llmservice.io/v1alpha1",
     "gpupools": "apis/llmservice.io/v1alpha1",
     "apikeys": "apis/llmservice.io/v1alpha1",
+    "budgets": "apis/llmservice.io/v1alpha1",
     "rayservices": "apis/ray.io/v1",
     "networkpolicies": "apis/networking.k8s.io/v1",
     "ingresses": "apis/networking.k8s.io/v1",

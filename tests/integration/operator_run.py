@@ -73,7 +73,7 @@ class Running:
 
     def writes(self) -> list[str]:
         """What it has written since it started, as `verb plural name`."""
-        found = [entry for entry in self._entries() if entry["verb"] in WRITES]
+        found = [entry for entry in self.entries() if entry["verb"] in WRITES]
         return [
             f"{entry['verb']} {entry['objectRef']['resource']} {entry['objectRef'].get('name', '')}" for entry in found
         ]
@@ -81,7 +81,7 @@ class Running:
     def relists(self) -> int:
         """How often it has listed GPUPools since it started."""
         return sum(
-            entry["verb"] == "list" and entry["objectRef"]["resource"] == "gpupools" for entry in self._entries()
+            entry["verb"] == "list" and entry["objectRef"]["resource"] == "gpupools" for entry in self.entries()
         )
 
     def after_relists(self, count: int) -> None:
@@ -89,7 +89,8 @@ class Running:
         goal = self.relists() + count
         wait_until(lambda: self.relists() >= goal, f"{count} more relists", timeout=60)
 
-    def _entries(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[dict[str, Any]]:
+        """What it has asked since it started, as the API server has logged it."""
         return [entry for entry in audited(self.plane, USER)[self.begin :] if "objectRef" in entry]
 
 
@@ -115,7 +116,7 @@ def operator(plane: ControlPlane, folder: Path, relist_seconds: float = 3600) ->
 
 
 def _watched(running: Running) -> set[str]:
-    return {entry["objectRef"]["resource"] for entry in running._entries() if entry["verb"] == "watch"}
+    return {entry["objectRef"]["resource"] for entry in running.entries() if entry["verb"] == "watch"}
 
 
 @contextmanager

@@ -75,6 +75,7 @@ GOOD: dict[str, Json] = {
     ),
     "dynamic adapters": service(dynamicAdapters={"source": "pvc://models"}),
     "room for adapters": engine(args={"maxLoras": 2, "maxCpuLoras": 2}),
+    "prices": service(pricing={"promptPerMillion": "0.15", "cachedPerMillion": "0", "completionPerMillion": "12"}),
     "a pinned revision": service(model=SOURCE | {"revision": "main"}),
 }
 
@@ -201,6 +202,18 @@ REFUSED: dict[str, tuple[Json, str]] = {
         service(adapters=[{"name": "a", "source": "hf://o/a"}, {"name": "a", "source": "hf://o/b"}]),
         "spec.adapters[1]",
     ),
+    "a price below zero": (
+        service(pricing={"promptPerMillion": "-1", "completionPerMillion": "1"}),
+        "spec.pricing.promptPerMillion",
+    ),
+    "a price of five digits": (
+        service(pricing={"promptPerMillion": "1", "completionPerMillion": "0.00001"}),
+        "spec.pricing.completionPerMillion",
+    ),
+    "a price of no kind": (
+        service(pricing={"promptPerMillion": "1", "completionPerMillion": "1", "perRequest": "1"}),
+        'unknown field "spec.pricing.perRequest"',
+    ),
     "environment": (service(env=[{"name": "A", "value": "b"}] * 2), 'unknown field "spec.env"'),
 }
 
@@ -253,11 +266,73 @@ OTHERS: dict[str, tuple[str, Json, str]] = {
     "a key with a bad end": ("APIKey", {"expiresAt": "tomorrow"}, "spec.expiresAt"),
     "a key with an end without zone": ("APIKey", {"expiresAt": "2030-01-01T00:00:00"}, "spec.expiresAt"),
     "no requests at all": ("APIKey", {"limits": {"requestsPerMinute": 0}}, "spec.limits.requestsPerMinute"),
+    "half a request": ("APIKey", {"limits": {"parallel": 0.5}}, "spec.limits.parallel"),
+    "tokens beyond 2^31": ("APIKey", {"limits": {"tokensPerMinute": 2**31}}, "spec.limits.tokensPerMinute"),
+    "a role of no kind": ("APIKey", {"role": "Root"}, "spec.role"),
+    "an admin of models": ("APIKey", {"role": "Admin", "models": ["a"]}, "an Admin key opens no model: remove models"),
+    "an admin with limits": (
+        "APIKey",
+        {"role": "Admin", "limits": {"parallel": 1}},
+        "an Admin key opens no model, so it spends nothing: remove limits and budgetRef",
+    ),
+    "an admin with a budget": ("APIKey", {"role": "Admin", "budgetRef": {"name": "b"}}, "it spends nothing"),
+    "a serial of nothing": ("APIKey", {"rotation": {"serial": 0}}, "spec.rotation.serial"),
+    "an overlap without a unit": ("APIKey", {"rotation": {"serial": 2, "overlap": "60"}}, "spec.rotation.overlap"),
+    "an overlap below zero": ("APIKey", {"rotation": {"overlap": "-1h"}}, "spec.rotation.overlap"),
+    "a budget elsewhere": (
+        "APIKey",
+        {"budgetRef": {"name": "b", "namespace": "team-b"}},
+        'unknown field "spec.budgetRef.namespace"',
+    ),
+    "a key that is brought along": ("APIKey", {"key": "llms_1.x"}, 'unknown field "spec.key"'),
+    "a budget of nothing": ("Budget", {}, "a Budget bounds something: set tokens or cost"),
+    "a budget of a window alone": ("Budget", {"window": "Day"}, "a Budget bounds something"),
+    "a budget of no token": ("Budget", {"tokens": 0}, "spec.tokens"),
+    "a budget of no cost": ("Budget", {"cost": "0.00"}, "cost is 0, so nothing could be spent"),
+    "a cost that is a number": ("Budget", {"cost": 250}, "spec.cost"),
+    "a cost below zero": ("Budget", {"cost": "-1"}, "spec.cost"),
+    "a cost of five digits": ("Budget", {"cost": "0.00001"}, "spec.cost"),
+    "a cost beyond all sums": ("Budget", {"cost": "100000000"}, "spec.cost"),
+    "a cost in a currency": ("Budget", {"cost": "5 EUR"}, "spec.cost"),
+    "a window of a week": ("Budget", {"tokens": 1, "window": "Week"}, "spec.window"),
+    "a cost center that is two words": ("Budget", {"tokens": 1, "costCenter": "a b"}, "spec.costCenter"),
+    "a pool's price that is a number": (
+        "GPUPool",
+        {"image": "a/b", "pricing": {"promptPerMillion": 0.5, "completionPerMillion": "1"}},
+        "spec.pricing.promptPerMillion",
+    ),
+    "half of a pool's prices": (
+        "GPUPool",
+        {"image": "a/b", "pricing": {"promptPerMillion": "1"}},
+        "spec.pricing.completionPerMillion",
+    ),
 }
 
 
+OTHERS_GOOD: dict[str, tuple[str, Json]] = {
+    "a key of nothing but defaults": ("APIKey", {}),
+    "an admin": ("APIKey", {"role": "Admin"}),
+    "an admin that rotates": ("APIKey", {"role": "Admin", "rotation": {"serial": 2, "overlap": "0s"}}),
+    "all limits": (
+        "APIKey",
+        {
+            "limits": {"requestsPerMinute": 1, "tokensPerMinute": 2**31 - 1, "parallel": 1},
+            "budgetRef": {"name": "team"},
+        },
+    ),
+    "a budget of tokens": ("Budget", {"tokens": 10**15, "window": "Once"}),
+    "a budget of both": ("Budget", {"tokens": 1, "cost": "99999999.9999", "costCenter": "4711/ml"}),
+    "a pool's prices": ("GPUPool", {"image": "a/b", "pricing": {"promptPerMillion": "0", "completionPerMillion": "0"}}),
+}
+
+
+@pytest.mark.parametrize(("kind", "spec"), OTHERS_GOOD.values(), ids=OTHERS_GOOD)
+def test_a_good_pool_key_or_budget_is_taken(kind: str, spec: Json, client: Client) -> None:
+    attempt(client, kind, spec)
+
+
 @pytest.mark.parametrize(("kind", "spec", "text"), OTHERS.values(), ids=OTHERS)
-def test_a_bad_pool_or_key_is_refused_with_its_path(kind: str, spec: Json, text: str, client: Client) -> None:
+def test_a_bad_pool_key_or_budget_is_refused_with_its_path(kind: str, spec: Json, text: str, client: Client) -> None:
     with pytest.raises(Refused) as caught:
         attempt(client, kind, spec)
     assert text in str(caught.value)

@@ -1,5 +1,6 @@
 """An LLMService's life on a real API server with the whole operator; KubeRay's part and the tokens are the test's."""
 
+import asyncio
 import base64
 import json
 import urllib.request
@@ -11,6 +12,7 @@ import pytest
 
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.poll import wait_until
+from llmservice_operator.cluster import Access, connect
 from llmservice_operator.keys import Key
 from llmservice_operator.keys import digest as digest_of
 from llmservice_operator.resources.ingress import ingress_name
@@ -208,6 +210,64 @@ def test_a_key_is_issued_once_and_goes_with_its_object(client: Client, namespace
     assert "finalizers" not in key["metadata"]
     client.delete(*ref)
     wait_until(lambda: client.find("secrets", namespace, "app") is None, "the Secret is gone", timeout=90)
+
+
+def test_a_key_is_rotated_without_a_moment_in_which_neither_works(
+    running: Running, client: Client, namespace: str
+) -> None:
+    ref = ("apikeys", namespace, "rotated")
+    client.create("apikeys", an_object("APIKey", "rotated", rotation={"serial": 1}), namespace)
+    eventually(client, ref, "Ready", "True", "Issued", SOON)
+    first = _shown(client, namespace)
+    client.merge(*ref, {"spec": {"rotation": {"serial": 2, "overlap": "1h"}}})
+    wait_until(lambda: _status(client, ref).get("previous", {}).get("validUntil"), "it is rotated", timeout=SOON)
+    second, status = _shown(client, namespace), _status(client, ref)
+    assert (status["id"], status["serial"], status["previous"]["id"]) == (second, 2, first)
+    assert first != second
+    client.merge(*ref, {"spec": {"rotation": {"overlap": "0s"}}})
+    wait_until(lambda: "previous" not in _status(client, ref), "the key before has ended", timeout=SOON)
+    assert (_shown(client, namespace), _status(client, ref)["id"]) == (second, second)
+    asked = {(entry["objectRef"]["resource"], entry["verb"]) for entry in running.entries()}
+    assert {verb for resource, verb in asked if resource == "secrets"} == {"patch"}
+
+
+def test_the_operator_learns_of_a_secret_no_more_than_its_metadata(client: Client, namespace: str) -> None:
+    client.create("secrets", {"metadata": {"name": "mine"}, "stringData": {"mine": "x"}}, namespace)
+    before = client.find("secrets", namespace, "mine") or {}
+
+    async def look() -> tuple[Json | None, ...]:
+        async with connect(Access(client.server, client._context, dict)) as cluster:
+            return tuple([await cluster.metadata("secrets", namespace, name) for name in ("mine", "none")])
+
+    seen, nothing = asyncio.run(look())
+    assert nothing is None
+    assert seen is not None
+    assert set(seen) == {"apiVersion", "kind", "metadata"}
+    assert seen["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    assert (client.find("secrets", namespace, "mine") or {}) == before
+
+
+def test_a_budget_that_a_key_names_is_missed_until_it_is_there(client: Client, namespace: str) -> None:
+    ref = ("apikeys", namespace, "spender")
+    client.create("apikeys", an_object("APIKey", "spender", budgetRef={"name": "team"}), namespace)
+    assert "no such Budget" in eventually(client, ref, "LimitsEnforced", "False", "BudgetNotFound", SOON)
+    eventually(client, ref, "Ready", "True", "Issued", SOON)
+    client.create("budgets", an_object("Budget", "team", tokens=5), namespace)
+    assert "ledger.enabled" in eventually(client, ref, "LimitsEnforced", "False", "MeteringOff", SOON)
+    client.delete("budgets", namespace, "team")
+    eventually(client, ref, "LimitsEnforced", "False", "BudgetNotFound", SOON)
+
+
+def _status(client: Client, ref: tuple[str, str, str]) -> dict[str, Any]:
+    return dict((client.find(*ref) or {}).get("status") or {})
+
+
+def _shown(client: Client, namespace: str) -> str:
+    """Id of the key in the Secret, as the key itself and the annotation say."""
+    secret = client.find("secrets", namespace, "rotated") or {}
+    found = base64.b64decode(secret["data"]["OPENAI_API_KEY"]).decode().partition(".")[0].removeprefix("llms_")
+    assert secret["metadata"]["annotations"]["llmservice.io/key-id"] == found
+    return found
 
 
 def test_a_foreign_secret_is_not_taken_and_nothing_loops(running: Running, client: Client, namespace: str) -> None:
