@@ -129,12 +129,14 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
+        if self.left:  # an error event, or an answer, that reaches nobody
+            return await self._send(message)
         if message["type"] == "http.response.start":
             message = self._started(message)
         elif message["type"] == "http.response.body":
             self._see(message)
         try:
-            await self._send(message)
+            return await self._send(message)
         except OSError:
             self.left = True
             raise

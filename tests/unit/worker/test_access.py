@@ -63,6 +63,16 @@ def leaves(answered: App | None = None) -> App:
     return app
 
 
+def answers_too_late(answered: App) -> App:
+    """An app that answers once its client has left."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await answered(scope, receive, send)
+
+    return app
+
+
 def gone() -> Iterator[Message]:
     yield {"type": "http.disconnect"}
 
@@ -84,11 +94,14 @@ OPEN_STREAM = replies(200, b"data: {}\n\n", content_type=EVENTS, ends=False)
         (leaves(), gone(), None, False, "client_left"),
         (leaves(OPEN_STREAM), gone(), 200, True, "client_left"),
         (leaves(replies(200, b"{}")), gone(), 200, False, "completed"),
+        (answers_too_late(replies(200, b"null")), gone(), None, False, "client_left"),
+        (ErrorShaping(leaves(OPEN_STREAM)), gone(), 200, True, "client_left"),
         (raises(ConnectionResetError(), after=OPEN_STREAM), None, 200, True, "error"),
     ],
     ids=[
         "answer", "stream", "refusal", "busy", "stream without end", "error event", "raises", "says nothing",
-        "left before", "left in mid-stream", "left after", "its own connection broke",
+        "left before", "left in mid-stream", "left after", "left before an answer that was made",
+        "left before the event that ends a stream", "its own connection broke",
     ],
 )  # fmt: skip
 async def test_how_it_ended(
