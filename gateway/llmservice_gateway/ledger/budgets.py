@@ -60,9 +60,8 @@ class Spending:
     def add(self, spent: Iterable[Spent]) -> None:
         """Adds what was just stored."""
         for each in spent:
-            before = self._spent.get(each.place, each)
-            both = Spent(*each.place, before.tokens + each.tokens, before.cost + each.cost)
-            self._spent[each.place] = both if before is not each else each
+            before = self._spent.get(each.place, Spent(*each.place))
+            self._spent[each.place] = Spent(*each.place, before.tokens + each.tokens, before.cost + each.cost)
 
     def forget(self, now: int) -> None:
         """Drops windows that have ended."""

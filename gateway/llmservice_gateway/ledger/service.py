@@ -48,7 +48,7 @@ class Service:
         self._settings = settings
         self._parts = parts
         store = Store(engine)
-        registry = Registry(clock, store.keys(), store.prices())
+        registry = Registry(clock, store.known_keys(), store.known_prices())
         self.ledger = Ledger(store, registry, metrics, clock, settings.retention_days)
         self._reporter = Reporter(self.ledger, parts.writer, metrics)
         access = Access(parts.identities, Identity(settings.namespace, settings.gateway_account))

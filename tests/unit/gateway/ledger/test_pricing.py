@@ -25,7 +25,9 @@ def test_a_cost_is_exact(price: Price, tokens: tuple[int, int, int], amount: str
 
 @given(
     prices=st.tuples(*[st.decimals(0, 999999, places=4)] * 3),
-    tokens=st.tuples(st.integers(0, 10**8), st.integers(0, 10**8), st.integers(0, 10**8)).filter(lambda t: t[1] <= t[0]),
+    tokens=st.tuples(st.integers(0, 10**8), st.integers(0, 10**8), st.integers(0, 10**8)).filter(
+        lambda t: t[1] <= t[0]
+    ),
 )
 def test_it_is_what_decimals_say(prices: tuple[Decimal, ...], tokens: tuple[int, int, int]) -> None:
     prompt, cached, completion = tokens
