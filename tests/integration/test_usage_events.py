@@ -1,6 +1,5 @@
 """Usage events on their way to a ledger that dies, fails, refuses, and is slow; and to disks that run full."""
 
-import asyncio
 import dataclasses
 import json
 import os
@@ -18,6 +17,7 @@ from llmservice_worker.usage.ledger import Ledger
 from llmservice_worker.usage.metering import Recorder
 from llmservice_worker.usage.sender import Sender
 from llmservice_worker.usage.spool import MIB, Spool
+from tests.eventually import eventually
 from tests.integration.usage_receiver import Receiver, receiving
 from tests.integration.usage_worker import event
 
@@ -83,9 +83,7 @@ def gone(path: Path) -> Path:
 
 async def until_stored(ledger: Receiver, ids: set[str]) -> None:
     """Returns when the ledger has them all."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not ids <= set(ledger.stored):  # noqa: ASYNC110 - a real receiver, asked as a person would look
-            await asyncio.sleep(0.01)
+    await eventually(lambda: ids <= set(ledger.stored), PATIENCE_S)
 
 
 async def test_events_are_stored_once_where_nothing_fails(ledger: Receiver, token: Path, tmp_path: Path) -> None:
@@ -111,9 +109,7 @@ async def test_without_a_token_nothing_is_posted_until_there_is_one(
 ) -> None:
     worker = Worker(tmp_path / "spool", ledger.url, gone(token))
     ids = worker.record(3)
-    async with asyncio.timeout(PATIENCE_S):
-        while not worker.figure("spool_bytes"):  # noqa: ASYNC110 - as Prometheus would look
-            await asyncio.sleep(0.01)
+    await eventually(lambda: worker.figure("spool_bytes") > 0, PATIENCE_S)
     assert ledger.sizes == []
     written(token, "late")
     await until_stored(ledger, ids)
@@ -125,9 +121,7 @@ async def test_a_ledger_that_dies_gets_all_when_it_is_back(ledger: Receiver, tok
     await until_stored(ledger, worker.record(5))
     await ledger.die()
     ids = worker.record(700)
-    async with asyncio.timeout(PATIENCE_S):
-        while not worker.figure("oldest_seconds"):  # noqa: ASYNC110 - as Prometheus would look
-            await asyncio.sleep(0.01)
+    await eventually(lambda: worker.figure("oldest_seconds") > 0, PATIENCE_S)
     await ledger.start()
     await until_stored(ledger, ids)
     assert await worker.stop()
@@ -160,9 +154,7 @@ async def test_an_answer_that_comes_too_late_costs_a_post_and_no_event(
     ledger.lets_go.clear()
     worker = Worker(tmp_path / "spool", ledger.url, token, timeout_s=0.2)
     ids = worker.record(2)
-    async with asyncio.timeout(PATIENCE_S):
-        while len(ledger.sizes) < 2:  # noqa: ASYNC110 - a real receiver, asked as a person would look
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(ledger.sizes) >= 2, PATIENCE_S)
     ledger.lets_go.set()
     assert await worker.stop()
     assert set(ledger.stored) == ids

@@ -7,15 +7,15 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
-from tests.integration.usage_receiver import Receiver, receiving
+from tests.integration.usage_receiver import receiving
 
 EVENTS = 400
 
 
-async def worker(folder: Path, ledger: Receiver, count: int) -> Process:
-    """A process that records so many events."""
-    (folder / "token").write_text("token")
-    arguments = [str(folder / "spool"), ledger.url, str(folder / "token"), str(count)]
+async def worker_process(folder: Path, url: str, count: int, token: str = "token") -> Process:
+    """A process that records so many events for the ledger at `url`."""
+    (folder / "token").write_text(token)
+    arguments = [str(folder / "spool"), url, str(folder / "token"), str(count)]
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.integration.usage_worker", *arguments, stdout=PIPE
     )
@@ -33,14 +33,14 @@ async def kept(process: Process, count: int | None = None) -> set[str]:
 async def test_killed_between_append_and_send(tmp_path: Path) -> None:
     async with receiving() as ledger:
         await ledger.die()
-        process = await worker(tmp_path, ledger, EVENTS)
+        process = await worker_process(tmp_path, ledger.url, EVENTS)
         ids = await kept(process, 50)
         process.send_signal(signal.SIGKILL)
         ids |= await kept(process)
         assert await process.wait() == -signal.SIGKILL
         await ledger.start()
         assert not ledger.stored
-        after = await worker(tmp_path, ledger, 0)
+        after = await worker_process(tmp_path, ledger.url, 0)
         await kept(after)
         assert await after.wait() == 0
         assert ids <= set(ledger.stored)
@@ -50,14 +50,14 @@ async def test_killed_between_append_and_send(tmp_path: Path) -> None:
 async def test_killed_while_the_ledger_answers(tmp_path: Path) -> None:
     async with receiving() as ledger:
         ledger.lets_go.clear()
-        process = await worker(tmp_path, ledger, EVENTS)
+        process = await worker_process(tmp_path, ledger.url, EVENTS)
         ids = await kept(process, 5)
         await ledger.reached.wait()
         process.send_signal(signal.SIGKILL)
         ids |= await kept(process)
         await process.wait()
         ledger.lets_go.set()
-        after = await worker(tmp_path, ledger, 0)
+        after = await worker_process(tmp_path, ledger.url, 0)
         await kept(after)
         assert await after.wait() == 0
         assert ids <= set(ledger.stored)
@@ -67,18 +67,18 @@ async def test_killed_while_the_ledger_answers(tmp_path: Path) -> None:
 async def test_killed_again_and_again_beside_one_that_lives(tmp_path: Path) -> None:
     chance = random.Random(7)
     async with receiving() as ledger:
-        beside = await worker(tmp_path, ledger, EVENTS)
+        beside = await worker_process(tmp_path, ledger.url, EVENTS)
         ids: set[str] = set()
         for _ in range(6):
             ledger.failures += [500] * chance.randrange(3)
-            process = await worker(tmp_path, ledger, EVENTS)
+            process = await worker_process(tmp_path, ledger.url, EVENTS)
             ids |= await kept(process, chance.randrange(1, 120))
             process.send_signal(signal.SIGKILL)
             ids |= await kept(process)
             await process.wait()
         ids |= await kept(beside)
         assert await beside.wait() == 0
-        last = await worker(tmp_path, ledger, 0)
+        last = await worker_process(tmp_path, ledger.url, 0)
         await kept(last)
         assert await last.wait() == 0
         assert ids <= set(ledger.stored)
