@@ -128,18 +128,17 @@ async def cluster_running() -> AsyncIterator[Cluster]:
 class LedgerProcess:
     """`python -m llmservice_gateway.ledger`; it can be killed and started again on the same database and port."""
 
-    def __init__(self, cluster: Cluster, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, kubeconfig: Path, folder: Path, settings: Mapping[str, str]) -> None:
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
-        (folder / "kubeconfig").write_text(json.dumps(cluster.kubeconfig()))
         own = {
             "LLMSERVICE_LEDGER_ADDRESS": "127.0.0.1",
             "LLMSERVICE_LEDGER_PORT": str(self.port),
             "LLMSERVICE_LEDGER_RETENTION_DAYS": "36500",
             "LLMSERVICE_LEDGER_DATABASE": str(folder / "ledger.sqlite"),
-            "KUBECONFIG": str(folder / "kubeconfig"),
+            "KUBECONFIG": str(kubeconfig),
         }
         inherited = {name: text for name, text in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"}
         self._environment = {**inherited, "PYTHONPATH": os.pathsep.join(sys.path), **own, **settings}
@@ -220,7 +219,8 @@ async def ledger_running(
     """A ledger that is ready; `objects` by kind, `settings` of the environment beside the usual ones."""
     async with cluster_running() as cluster, aiohttp.ClientSession() as session:
         cluster.objects |= objects or {}
-        stack = Stack(cluster, LedgerProcess(cluster, folder, settings), session)
+        (folder / "kubeconfig").write_text(json.dumps(cluster.kubeconfig()))
+        stack = Stack(cluster, LedgerProcess(folder / "kubeconfig", folder, settings), session)
         try:
             await stack.ledger.start()
             yield stack
