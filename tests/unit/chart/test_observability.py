@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from hack import dashboard
 from llmservice_api.names import REPLICA_PORT, labels
 from llmservice_gateway import settings as gateway_settings
+from llmservice_gateway.ledger.metrics import Metrics as LedgerMetrics
 from llmservice_gateway.metrics import Metrics as GatewayMetrics
 from llmservice_operator import settings as operator_settings
 from llmservice_operator.metrics import Metrics as OperatorMetrics
@@ -35,7 +36,7 @@ def ours(tmp_path: Path) -> set[str]:
     UsageFigures(worker, lambda: 0.0)
     OperatorMetrics(operator)
     operator.register(ServiceMetrics(list))
-    texts = [generate_latest(worker), generate_latest(operator), GatewayMetrics().text()]
+    texts = [generate_latest(worker), generate_latest(operator), GatewayMetrics().text(), LedgerMetrics().text()]
     return {name for text in texts for name in scraped_names(text.decode()) if not name.endswith("_created")}
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.chart.rendering import NAMESPACE, Json, render
 
-PODS = ["gateway", "operator", "llmservice-completion"]
+PODS = ["gateway", "ledger", "operator", "llmservice-completion"]
 
 
 @pytest.fixture(params=PODS)
@@ -46,12 +46,18 @@ def test_no_variable_comes_from_a_service(pod: Json) -> None:
     assert pod["enableServiceLinks"] is False
 
 
-def test_volumes_are_empty_or_the_pepper_readable_by_its_group_only(pod: Json) -> None:
+LEDGER_TOKEN = {"audience": "llmservice-ledger", "expirationSeconds": 3600, "path": "token"}
+VOLUMES = (
+    {"emptyDir": {}},
+    {"secret": {"secretName": "llmservice-pepper", "defaultMode": 0o440}},
+    {"projected": {"sources": [{"serviceAccountToken": LEDGER_TOKEN}]}},
+    {"persistentVolumeClaim": {"claimName": "ledger"}},
+)
+
+
+def test_volumes_are_empty_or_the_pepper_readable_by_its_group_or_the_ledgers(pod: Json) -> None:
     for volume in pod["volumes"]:
-        assert volume.get("emptyDir") == {} or volume["secret"] == {
-            "secretName": "llmservice-pepper",
-            "defaultMode": 0o440,
-        }
+        assert {name: what for name, what in volume.items() if name != "name"} in VOLUMES
 
 
 def test_only_the_public_port_is_open_to_everybody() -> None:
@@ -76,7 +82,7 @@ def test_who_reads_metrics_can_be_narrowed_down_to_nobody() -> None:
 
 def test_network_policies_select_the_pods_that_the_deployments_make() -> None:
     chart = render()
-    for name in ("gateway", "operator"):
+    for name in ("gateway", "ledger", "operator"):
         labels = chart.get("Deployment", name, NAMESPACE)["spec"]["template"]["metadata"]["labels"]
         wanted = chart.get("NetworkPolicy", name)["spec"]["podSelector"]["matchLabels"]
         assert wanted.items() <= labels.items()
