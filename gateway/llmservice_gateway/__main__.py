@@ -15,15 +15,17 @@ from llmservice_gateway.gateway import Gateway, within_open_files
 from llmservice_gateway.kube import KubernetesSource, connect
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.runtime import RuntimeSocket
+from llmservice_gateway.waker import KubernetesWriter
 
 
 async def _main(chosen: settings.Settings, salt: pepper.Pepper) -> int:
     metrics = Metrics()
-    source = KubernetesSource(connect(), chosen.relist_interval, metrics.failures.labels("kubernetes").inc)
+    api = connect()
+    source = KubernetesSource(api, chosen.relist_interval, metrics.failures.labels("kubernetes").inc)
     store = RuntimeSocket(chosen.socket, chosen.maps)
     probe = salt.digest(salt.probe_key())
     agent = Agent(source, store, metrics, probe, time.time, chosen.resync_interval)
-    gateway = Gateway(chosen, salt, agent, metrics)
+    gateway = Gateway(chosen, salt, agent, metrics, KubernetesWriter(api))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, gateway.stop)

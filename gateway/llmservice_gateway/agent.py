@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
+from llmservice_gateway.bell import Bell
 from llmservice_gateway.catalog import Catalog
-from llmservice_gateway.desired import Maps, desired_maps
+from llmservice_gateway.desired import NAMES, Maps, desired_maps
 from llmservice_gateway.mapdiff import changes
 from llmservice_gateway.metrics import Metrics
-from llmservice_gateway.objects import Key
+from llmservice_gateway.objects import Key, Service
 from llmservice_gateway.runtime import MapStore, RuntimeFailed
 from llmservice_gateway.source import Inventory, ObjectSource
 
@@ -36,6 +37,8 @@ class Agent:
         retry: float = 0.5,
     ) -> None:
         self.catalog = Catalog()
+        self.maps: Maps = {name: {} for name in NAMES}
+        self.changes = Bell()
         self.ready = False
         self._source = source
         self._store = store
@@ -53,6 +56,10 @@ class Agent:
     def keys(self) -> Collection[Key]:
         """The keys that HAProxy knows, each once."""
         return self._known.values()
+
+    def service(self, route: str) -> Service | None:
+        """The service of a route, as HAProxy knows it."""
+        return self.catalog.services.get(route)
 
     async def run(self) -> None:
         """Runs until cancelled; a failure of the source's making ends it, one of HAProxy's is tried again."""
@@ -98,6 +105,8 @@ class Agent:
         self.catalog = Catalog(dict(services), {proof.id: key for key in keys.values() for proof in key.proofs})
         self.ready = True
         self._known = dict(keys)
+        self.maps = wanted
+        self.changes.ring()
         self._measure(wanted, Counter(change.map for change in todo))
 
     def _measure(self, maps: Maps, changed: Counter[str]) -> None:

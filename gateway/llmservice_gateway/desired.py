@@ -6,7 +6,7 @@ allow   <key id>|<namespace>/<name>  1          only for keys that name models (
 models  <namespace>/<model name>     <namespace>/<name>      names, aliases and adapters
 dynamic <namespace>/<model name>     <namespace>/<name>      where <model name>:<anything> is an adapter
 hosts   <host name>                  <namespace>/<name>
-routes  <namespace>/<name>           <ip or ->|<port or 0>|<Keys or Open>
+routes  <namespace>/<name>           <ip or ->|<port or 0>|<Keys or Open>, |Cold where requests are held until it is up
 limits  <key id>                     <requests>|<tokens>|<parallel>|<key id that counts are kept by>; 0: none
 state   synced                       1          absent until the first synchronisation was applied
 
@@ -29,6 +29,8 @@ TOLD: Final = ("usage", "blocks")
 ALL: Final = "*"
 LISTED: Final = "-"
 ADMIN: Final = "admin"
+OPEN: Final = "Open"
+COLD: Final = "Cold"
 ANY_ADAPTER: Final = ":*"
 """After a model's name: each adapter that is loaded at its first use."""
 
@@ -81,9 +83,10 @@ def _matches(pattern: str, model: str) -> bool:
 
 
 def _add_service(maps: Maps, service: Service) -> None:
-    mode = "Open" if service.open else "Keys"
+    mode = OPEN if service.open else "Keys"
+    held = f"|{COLD}" if service.cold and service.hold.requests else ""
     place = f"{service.address.ip}|{service.address.port}" if service.address else "-|0"
-    maps["routes"][service.route] = f"{place}|{mode}"
+    maps["routes"][service.route] = f"{place}|{mode}{held}"
     for model in (*service.models, *service.adapters):
         maps["models"].setdefault(f"{service.namespace}/{model}", service.route)
     for model in _dynamic(service):

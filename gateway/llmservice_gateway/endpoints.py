@@ -22,6 +22,11 @@ POSTS: Final = (
 )
 """Under /v1/: passed on to a model, which the body names on the shared URL; which of them it has, the worker says."""
 
+SILENT: Final = (
+    *("messages/count_tokens", "embeddings", "score", RERANK, "classify", "tokenize", "detokenize", "tasks/classify"),
+)
+"""Of them those that never stream, whatever the body asks for."""
+
 ENGINE: Final = "^engines/(?:[A-Za-z0-9._:/-]|%[2-7][0-9A-Fa-f]){1,256}/completions$"
 """Under /v1/, as a regular expression: OpenAI's oldest completions, whose URL names the model."""
 

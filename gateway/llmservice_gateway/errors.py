@@ -9,9 +9,8 @@ INVALID: Final = "invalid_request_error"
 SERVER: Final = "server_error"
 RETRY_AFTER: Final = "2"
 """Seconds after which to ask again where a model is busy or away, unless it says so itself."""
-SMALL: Final = "{small}"
 LARGE: Final = "{large}"
-"""Stand in a message for the bytes that a body may have: on the shared URL, and on a model's own."""
+"""Stands in a message for the bytes that a body may have."""
 MODEL: Final = "{model}"
 """Stands in a message for the model that the client named; whoever renders the error puts it in, escaped."""
 LIMIT: Final = "{limit}"
@@ -70,6 +69,14 @@ class ApiError:
         return text
 
 
+class Refused(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 def escaped(text: str) -> str:
     """Text as it stands inside a JSON string."""
     return json.dumps(text)[1:-1]
@@ -80,6 +87,8 @@ BAD_HOST: Final = ApiError(400, "bad_host", "The Host header must be one plain h
 TWO_KEYS: Final = ApiError(400, "bad_request", "Send one key: one `Authorization` or one `x-api-key` header.")
 BAD_TRANSFER_ENCODING: Final = ApiError(400, "bad_request", "Transfer-Encoding needs HTTP/1.1.")
 BODY_NOT_JSON: Final = ApiError(400, "invalid_json", "The body must be a JSON object.")
+BODY_TOO_COMPLEX: Final = ApiError(400, "invalid_json", "The body has too many fields, objects or arrays.")
+FORM_NOT_SOUND: Final = ApiError(400, "invalid_form", "The form cannot be read: send it whole, as multipart/form-data.")
 MODEL_MISSING: Final = ApiError(
     400,
     "missing_required_parameter",
@@ -90,8 +99,7 @@ MODEL_MISSING: Final = ApiError(
 MODEL_MISSING_IN_FORM: Final = ApiError(
     400,
     "missing_required_parameter",
-    "The gateway found no field `model` before the file in the form. "
-    "Put it there, or call /<namespace>/<name>/v1 of the model.",
+    "The gateway found no field `model` in the form. Add it, or call /<namespace>/<name>/v1 of the model.",
     param="model",
 )
 MODEL_TWICE: Final = ApiError(400, "invalid_json", "The body names `model` more than once.", param="model")
@@ -112,15 +120,6 @@ UNKNOWN_URL: Final = ApiError(404, "unknown_url", f"Unknown request URL: {URL}."
 METHOD_NOT_ALLOWED: Final = ApiError(405, "method_not_allowed", f"This URL does not take that method: {URL}.")
 REQUEST_TIMEOUT: Final = ApiError(408, "request_timeout", "The request did not arrive in time.")
 BODY_TOO_LARGE: Final = ApiError(413, "request_too_large", f"The body is larger than {LARGE} bytes.")
-BODY_TOO_LARGE_SHARED: Final = ApiError(
-    413,
-    "request_too_large",
-    f"The body is larger than {SMALL} bytes, the most that this URL takes. "
-    f"Call /<namespace>/<name>/v1 of the model, which takes {LARGE} bytes.",
-)
-BODY_TOO_LARGE_CHUNKED: Final = ApiError(
-    413, "request_too_large", f"A body of more than {SMALL} bytes must be sent with Content-Length, not in chunks."
-)
 CONTENT_ENCODING: Final = ApiError(415, "unsupported_content_encoding", "Send the body without Content-Encoding.")
 HEADERS_TOO_LARGE: Final = ApiError(431, "headers_too_large", "The headers are too many or too large.")
 RATE_LIMIT: Final = ApiError(
@@ -195,6 +194,27 @@ MODEL_NOT_READY: Final = ApiError(
     "The model is known, but nothing serves it yet.",
     type=SERVER,
     headers=(("retry-after", "10"),),
+)
+HOLD_FULL: Final = ApiError(
+    503,
+    "overloaded",
+    "The model is being woken, and as many requests as may wait for it are waiting.",
+    type=SERVER,
+    headers=(("retry-after", "10"),),
+)
+HOLD_OVER: Final = ApiError(
+    503,
+    "model_not_ready",
+    "The model did not come up within the time that requests wait for it.",
+    type=SERVER,
+    headers=(("retry-after", "10"),),
+)
+BODIES_FULL: Final = ApiError(
+    503,
+    "overloaded",
+    "The gateway holds as many large bodies as it can.",
+    type=SERVER,
+    headers=(("retry-after", RETRY_AFTER),),
 )
 GATEWAY_TIMEOUT: Final = ApiError(504, "gateway_timeout", "The model did not answer in time.", type=SERVER)
 

@@ -5,14 +5,15 @@ import dataclasses
 import logging
 import resource
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
 
 from llmservice_gateway import child
+from llmservice_gateway.activator import Activator, activator
 from llmservice_gateway.agent import Agent
 from llmservice_gateway.desired import TOLD
 from llmservice_gateway.inner import health_app, inner_app
@@ -23,19 +24,22 @@ from llmservice_gateway.pepper import Pepper
 from llmservice_gateway.runtime import RuntimeSocket
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.tracing import tracing
+from llmservice_gateway.waker import Waker, Writer
 
 _LOG: Final = logging.getLogger(__name__)
 _SPARE_FILES: Final = 200
+_LONGEST_LINE: Final = 32 * 1024
 
 
 class Gateway:
     """Runs HAProxy and an agent until told to stop, or until one of them ends."""
 
-    def __init__(self, settings: Settings, pepper: Pepper, agent: Agent, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, pepper: Pepper, agent: Agent, metrics: Metrics, wakes: Writer) -> None:
         self._settings = settings
         self._pepper = pepper
         self._agent = agent
         self._metrics = metrics
+        self._wakes = wakes
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -47,15 +51,16 @@ class Gateway:
         async with AsyncExitStack() as servers:
             await servers.enter_async_context(tracing(self._settings, self._metrics))
             ledger = await servers.enter_async_context(ledger_client(self._settings))
+            slow = await servers.enter_async_context(self._activator())
             for app, address, port in (
-                (inner_app(self._agent, self._settings, ledger), "127.0.0.1", self._settings.inner_port),
+                (inner_app(self._agent, self._settings, slow, ledger), "127.0.0.1", self._settings.inner_port),
                 (self._health(), self._settings.address, self._settings.agent_port),
             ):
                 servers.push_async_callback((await _serve(app, address, port)).cleanup)
-            return await self._supervise(await child.start(self._settings, self._pepper), ledger)
+            return await self._supervise(await child.start(self._settings, self._pepper), self._work(ledger, slow))
 
-    async def _supervise(self, haproxy: child.HAProxy, ledger: LedgerClient | None) -> int:
-        agent = asyncio.create_task(self._work(ledger))
+    async def _supervise(self, haproxy: child.HAProxy, work: Coroutine[Any, Any, None]) -> int:
+        agent = asyncio.create_task(work)
         ended = asyncio.create_task(haproxy.ended())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -72,16 +77,21 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(agent, stopping, return_exceptions=True)
 
-    async def _work(self, ledger: LedgerClient | None) -> None:
-        """The agent and, where there is a ledger, the exchange with it."""
+    async def _work(self, ledger: LedgerClient | None, slow: Activator) -> None:
+        """The agent with its activator and, where there is a ledger, the exchange with it."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._agent.run())
+            tasks.create_task(slow.run())
             if ledger is not None:
                 tasks.create_task(self._limiter(ledger).run())
 
     def _limiter(self, ledger: LedgerClient) -> Limiter:
         store = RuntimeSocket(self._settings.socket, self._settings.maps, TOLD)
         return Limiter(ledger, store, self._metrics, lambda: self._agent.keys, self._settings.name, time.time)
+
+    def _activator(self) -> AbstractAsyncContextManager[Activator]:
+        waker = Waker(self._wakes, self._metrics, time.time)
+        return activator(self._agent, waker, self._settings, self._metrics, time.time)
 
     def _health(self) -> web.Application:
         return health_app(self._agent, self._metrics, lambda: not self._stopping.is_set())
@@ -114,7 +124,15 @@ async def ledger_client(settings: Settings) -> AsyncIterator[LedgerClient | None
 
 
 async def _serve(app: web.Application, address: str, port: int) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None)
+    # A client that leaves ends what is done for it; header lines may be as long as HAProxy lets them be.
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        auto_decompress=False,
+        max_line_size=_LONGEST_LINE,
+        max_field_size=_LONGEST_LINE,
+    )
     await runner.setup()
     await web.TCPSite(runner, address, port).start()
     return runner

@@ -7,7 +7,7 @@ from typing import Final
 
 from llmservice_api.names import ADDRESS_HEADER, ADMIN_HEADER, PROBE_KEY_ID
 from llmservice_gateway import errors
-from llmservice_gateway.desired import ADMIN, LISTED, NAMES, TOLD
+from llmservice_gateway.desired import ADMIN, COLD, LISTED, NAMES, TOLD
 from llmservice_gateway.endpoints import AUDIO, ENGINE, MESSAGES, MODELS, ORGANIZATION, POSTS, RERANK
 from llmservice_gateway.errors import ApiError
 from llmservice_gateway.settings import Settings
@@ -67,6 +67,7 @@ def render(settings: Settings) -> str:
         models=MODELS,
         organization=ORGANIZATION,
         admin=ADMIN,
+        cold=COLD,
         admin_header=ADMIN_HEADER,
         longest_wait=_LONGEST_WAIT,
         anthropic_before=errors.ANTHROPIC_BEFORE,
@@ -91,7 +92,7 @@ def _numbers(settings: Settings) -> dict[str, int]:
     names = (
         "threads", "max_connections", "busy_connections", "buffer_size", "large_body", "small_body", "largest_read",
         "inner_port", "header_timeout", "body_timeout", "client_timeout", "connect_timeout", "server_timeout",
-        "drain_timeout", "limited_keys",
+        "drain_timeout", "limited_keys", "activator_timeout",
     )  # fmt: skip
     return {name: getattr(settings, name) for name in names} | {"small_body_and_one": settings.small_body + 1}
 

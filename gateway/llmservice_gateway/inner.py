@@ -1,14 +1,14 @@
 """What the agent answers over HTTP: /v1/models for HAProxy, and health and metrics for the cluster."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from aiohttp import StreamReader, web
+from aiohttp import web
 
 from llmservice_gateway import errors
+from llmservice_gateway.activator import Activator
 from llmservice_gateway.agent import Agent
+from llmservice_gateway.bodies import discard
 from llmservice_gateway.ledger_client import LedgerClient
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.organization import add_organization
@@ -18,15 +18,9 @@ _KEY: Final = "x-llmservice-key-id"
 _ROUTE: Final = "x-llmservice-route"
 
 
-_PATIENCE: Final = 0.3
-_REFUSALS: Final = {
-    "large": errors.BODY_TOO_LARGE,
-    "shared": errors.BODY_TOO_LARGE_SHARED,
-    "chunked": errors.BODY_TOO_LARGE_CHUNKED,
-}
-
-
-def inner_app(agent: Agent, settings: Settings, ledger: LedgerClient | None = None) -> web.Application:
+def inner_app(
+    agent: Agent, settings: Settings, activator: Activator, ledger: LedgerClient | None = None
+) -> web.Application:
     """For loopback only: it believes HAProxy on who asks (`x-llmservice-key-id`, `x-llmservice-route`)."""
 
     def visible(request: web.Request) -> list[dict[str, Any]]:
@@ -45,14 +39,16 @@ def inner_app(agent: Agent, settings: Settings, ledger: LedgerClient | None = No
         return _answer(error, error.body(model=errors.escaped(wanted[:128])))
 
     async def refused(request: web.Request) -> web.Response:
-        await _discard(request.content, settings.largest_read)
-        error, limits = _REFUSALS[request.match_info["why"]], settings.body_limits
+        await discard(request.content, settings.largest_read)
+        error, limits = errors.BODY_TOO_LARGE, settings.body_limits
         request_id = request.match_info.get("id")
         return _answer(error, error.anthropic_body(request_id, **limits) if request_id else error.body(**limits))
 
     app = web.Application()
-    app.router.add_post("/refused/{why:large|shared|chunked}", refused)
-    app.router.add_post("/refused/{why:large|shared|chunked}/anthropic/{id}", refused)
+    app.router.add_post("/refused/large", refused)
+    app.router.add_post("/refused/large/anthropic/{id}", refused)
+    app.router.add_post("/v1/{api:.*}", activator.answer)
+    app.router.add_post("/v2/{api:.*}", activator.answer)
     app.router.add_get("/v1/models", every_model)
     app.router.add_get("/v1/models/{id:.*}", one_model)
     add_organization(app, ledger, settings.namespace)
@@ -77,17 +73,6 @@ def health_app(agent: Agent, metrics: Metrics, serving: Callable[[], bool]) -> w
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", figures)
     return app
-
-
-async def _discard(content: StreamReader, most: int) -> None:
-    """Reads to the end, to `most` bytes, or until nothing comes (a client may wait for leave to send)."""
-    with contextlib.suppress(TimeoutError):
-        while most > 0:
-            async with asyncio.timeout(_PATIENCE):
-                chunk = await content.readany()
-            most -= len(chunk)
-            if not chunk:
-                return
 
 
 def _answer(error: errors.ApiError, body: str) -> web.Response:

@@ -28,6 +28,21 @@ class Metrics:
         self.failures = Counter(
             "llmservice_gateway_failures", "What failed and is tried again.", ["what"], registry=self.registry
         )
+        self.held = Gauge(
+            "llmservice_gateway_held_requests", "Requests that wait for a model to come up.", registry=self.registry
+        )
+        self.held_total = Counter(
+            "llmservice_gateway_held",
+            "Requests that had to wait, by outcome: answered, expired, full, left (the client), refused.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.slow_path = Counter(
+            "llmservice_gateway_slow_path",
+            "Requests that the agent forwards in HAProxy's place, by reason: json, form, chunked, cold.",
+            ["why"],
+            registry=self.registry,
+        )
         self.spans = Counter(
             "llmservice_gateway_spans",
             "Spans by result: sent, failed, dropped, malformed.",

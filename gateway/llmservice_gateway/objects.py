@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from llmservice_api.base import seconds
+
 NEVER: Final = 2**53
 """Expiry, in milliseconds, of a key that does not expire."""
 
@@ -30,11 +32,24 @@ class Address:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """How many requests wait while no replica is up, and how long, in seconds; none: each is refused at once."""
+
+    requests: int = 0
+    wait: int = 0
+
+
+NO_HOLD: Final = Hold()
+
+
+@dataclass(frozen=True)
 class Service:
     """An LLMService as the gateway sees it. `created` is seconds since the epoch.
 
     `models` are the model's name and aliases; `adapters` those of the spec that did not fail, each a name of its own.
-    `dynamic`: `<model>:<name>` stands for an adapter that is loaded at its first use.
+    `dynamic`: `<model>:<name>` stands for an adapter that is loaded at its first use. `replicas`: None where status
+    does not say. `sleeps`: it may have no replica, and then needs somebody who wakes it; `woken` is when somebody
+    last did, in milliseconds since the epoch.
     """
 
     namespace: str
@@ -46,6 +61,15 @@ class Service:
     open: bool
     adapters: tuple[str, ...] = ()
     dynamic: bool = False
+    replicas: int | None = None
+    hold: Hold = NO_HOLD
+    sleeps: bool = False
+    woken: int = 0
+
+    @property
+    def cold(self) -> bool:
+        """Whether a request has to wait for it: nothing answers, or no replica is up."""
+        return self.address is None or self.replicas == 0
 
     @property
     def route(self) -> str:
@@ -98,19 +122,23 @@ def service(raw: Mapping[str, Any]) -> Service | None:
     namespace, name = metadata.get("namespace"), metadata.get("name")
     if metadata.get("deletionTimestamp") or not _fits(_LABEL, namespace) or not _fits(_LABEL, name):
         return None
-    model = _mapping(spec, "model")
-    host = _mapping(raw, "status").get("host")  # the operator's word: what spec asks for may be refused
+    model, status = _mapping(spec, "model"), _mapping(raw, "status")
+    host = status.get("host")  # the operator's word: what spec asks for may be refused
     names = [str(model.get("name") or name), *_strings(model, "aliases")]
     return Service(
         namespace=str(namespace),
         name=str(name),
         created=_seconds(metadata),
         models=tuple(dict.fromkeys(each for each in names if _fits(_MODEL, each))),
-        address=address(_mapping(raw, "status").get("address")),
+        address=address(status.get("address")),
         host=host if _fits(_SUBDOMAIN, host) else None,
         open=_mapping(spec, "access").get("mode") == "Open",
         adapters=_adapters(raw),
         dynamic="source" in _mapping(spec, "dynamicAdapters"),
+        replicas=_replicas(status.get("replicas")),
+        hold=_hold(_mapping(spec, "hold")),
+        sleeps=0 in (spec.get("replicas"), _mapping(spec, "scaling").get("minReplicas")),
+        woken=_woken(status.get("wakeRequestedAt")),
     )
 
 
@@ -150,6 +178,19 @@ def _proof(raw: Mapping[str, Any], expires: int | None) -> Proof | None:
 def _limits(raw: Mapping[str, Any]) -> Limits:
     names = ("requestsPerMinute", "tokensPerMinute", "parallel")
     return Limits(*(_count(raw.get(name)) for name in names))
+
+
+def _hold(raw: Mapping[str, Any]) -> Hold:
+    wait, most = raw.get("maxWait"), _count(raw.get("maxRequests"))
+    return Hold(most, seconds(wait)) if most and isinstance(wait, str) else NO_HOLD
+
+
+def _replicas(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _woken(instant: object) -> int:
+    return (_milliseconds(instant) or 0) if instant is not None else 0
 
 
 def _count(value: object) -> int:

@@ -51,6 +51,9 @@ class Settings:
     run_directory: Path = Path("/run/haproxy")
     pepper_file: Path = Path("/etc/llmservice/pepper/pepper")
     haproxy: str = "haproxy"
+    body_memory: int = number(64 * 1024 * 1024, 8 * 1024 * 1024, 2**40)
+    upload_timeout: int = number(120, 1, 3600)
+    longest_hold: int = number(3600, 1, 86400)
     limited_keys: int = number(100_000, 1000, 10_000_000)
     namespace: str = "llmservice-system"
     name: str = "gateway"
@@ -61,7 +64,7 @@ class Settings:
 
     @property
     def small_body(self) -> int:
-        """Largest body, in bytes, of which the gateway reads the model: it shares the buffer with the headers."""
+        """Largest body, in bytes, of which HAProxy reads the model: it shares the buffer with the headers."""
         return self.buffer_size - 24 * 1024
 
     @property
@@ -72,12 +75,17 @@ class Settings:
     @property
     def body_limits(self) -> dict[str, str]:
         """What stands in messages for the most bytes of a body."""
-        return {"small": str(self.small_body), "large": str(self.large_body)}
+        return {"large": str(self.large_body)}
 
     @property
     def busy_connections(self) -> int:
         """Connections at which requests are refused: from max_connections on they would wait without an answer."""
         return self.max_connections - max(1, self.max_connections // 20)
+
+    @property
+    def activator_timeout(self) -> int:
+        """Seconds in which the activator answers whatever happens: a body, a hold and a model's silence."""
+        return self.upload_timeout + self.longest_hold + self.server_timeout
 
     @property
     def socket(self) -> Path:

@@ -17,6 +17,7 @@ from aiohttp import web
 from llmservice_gateway.agent import Agent
 from llmservice_gateway.gateway import Gateway
 from llmservice_gateway.metrics import Metrics
+from llmservice_gateway.objects import Service
 from llmservice_gateway.runtime import RuntimeSocket
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.source import KINDS, Event, Gone, Kind, Listed, ObjectSource, Put
@@ -60,6 +61,17 @@ class Upstream:
 
 
 @dataclass
+class Wakes:
+    """What the gateway would write to the cluster: services that are to be woken, in order."""
+
+    seen: list[tuple[str, str]] = field(default_factory=list)
+
+    async def write(self, service: Service, moment: str) -> None:
+        """Keeps the route and the instant."""
+        self.seen.append((service.route, moment))
+
+
+@dataclass
 class Stack:
     """What a test talks to."""
 
@@ -70,6 +82,7 @@ class Stack:
     upstream: Upstream
     http: aiohttp.ClientSession
     run: "asyncio.Task[int]"
+    wakes: "Wakes"
 
     @property
     def url(self) -> str:
@@ -154,7 +167,7 @@ async def running(listed: bool = True, cluster: ObjectSource | None = None, **fi
         store = RuntimeSocket(settings.socket, settings.maps)
         probe = PEPPER.digest(PEPPER.probe_key())
         agent = Agent(cluster or source, store, metrics, probe, time.time, settings.resync_interval)
-        gateway = Gateway(settings, PEPPER, agent, metrics)
+        gateway = Gateway(settings, PEPPER, agent, metrics, wakes := Wakes())
         async with _serving(upstream), aiohttp.ClientSession() as http:
             task = asyncio.create_task(gateway.run())
             try:
@@ -165,7 +178,7 @@ async def running(listed: bool = True, cluster: ObjectSource | None = None, **fi
                 else:
                     await eventually(lambda: settings.socket.exists() or task.done())
                 assert not task.done(), "the gateway ended"
-                yield Stack(settings, source, agent, gateway, upstream, http, task)
+                yield Stack(settings, source, agent, gateway, upstream, http, task, wakes)
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)

@@ -81,13 +81,25 @@ async def test_a_key_for_an_adapter_does_not_open_the_url_where_no_name_is_read(
     assert stack.upstream.seen == []
 
 
-@pytest.mark.parametrize(("key", "status"), [(ONE, 404), (BASE, 200)])
-async def test_a_key_for_an_adapter_does_not_open_it_by_a_form_whose_end_nobody_reads(
-    stack: Stack, key: str, status: int
-) -> None:
-    form = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\nlegal\r\n--B--\r\n'
+FIELD = '--B\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n'
+FILE = '--B\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + "\0" * 50_000 + "\r\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "parts", "status"),
+    [
+        (ONE, FIELD % "legal" + FILE, 200),
+        (ONE, FILE + FIELD % "legal", 200),
+        (BASE, FIELD % "legal" + FILE, 200),
+        (DYNAMIC, FILE + FIELD % "f:x", 200),
+        (ONE, FIELD % "med" + FILE, 404),
+        (ONE, FIELD % "legal" + FILE + FIELD % "med", 400),
+        (ONE_DYNAMIC, FIELD % "folder:b", 404),
+    ],
+)
+async def test_a_form_of_a_key_with_a_list_is_read_to_its_end(stack: Stack, key: str, parts: str, status: int) -> None:
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "multipart/form-data; boundary=B"}
-    answer = await stack.ask("POST", "/v1/audio/transcriptions", data=form, headers=headers)
+    answer = await stack.ask("POST", "/v1/audio/transcriptions", data=f"{parts}--B--\r\n".encode(), headers=headers)
     assert (answer.status, len(stack.upstream.seen)) == (status, int(status == 200))
 
 

@@ -194,5 +194,5 @@ def _sync_errors(base_url: str) -> None:
             client.chat.completions.create(model="gpt-5", messages=HI)
         assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
         with pytest.raises(openai.APIStatusError) as large:
-            client.completions.create(model="org/llama", prompt="x" * 5_000_000)
+            client.completions.create(model="org/llama", prompt="x" * 9_000_000)
         assert large.value.status_code == 413
