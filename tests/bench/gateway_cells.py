@@ -20,7 +20,7 @@ SCALE: Final = (LATENCY, THROUGHPUT)
 """What is asked at other numbers of models and keys."""
 
 _STREAM: Final = Ask(seconds=30, warm=0)
-_CROWD_SECONDS: Final = 90.0
+_CROWD_SECONDS: Final = 60.0
 UNARY: Final[Mapping[str, Ask]] = {
     f"{kilobytes}k_{delay}ms_{at_once}": Ask(body=kilobytes * 1024, delay=delay, at_once=at_once)
     for kilobytes in (1, 32)

@@ -39,7 +39,7 @@ type caller struct {
 type loader struct {
 	*poller
 	plan
-	requests [][]byte
+	requests []request
 	asked    int
 	callers  []*caller
 	by       map[int]*caller
@@ -76,26 +76,40 @@ func load(plan plan) (*result, error) {
 	return l.figures.result(float64(min(now(), l.until)-l.counted) / 1e9), err
 }
 
+// request is a whole request; no two bodies are alike, so that no cache of a gateway knows one.
+type request struct {
+	text   []byte
+	differ int // where eight digits of the body stand that are others each time
+}
+
+func (r request) number(count int) {
+	for i := 7; i >= 0; i-- {
+		r.text[r.differ+i] = byte('0' + count%10)
+		count /= 10
+	}
+}
+
 // requests are whole requests of the wanted size, one for each model.
-func requests(plan plan) [][]byte {
+func requests(plan plan) []request {
 	stream := ""
 	if plan.streams > 0 {
 		stream = `,"stream":true`
 	}
-	made := make([][]byte, max(1, plan.models))
+	made := make([]request, max(1, plan.models))
 	for i := range made {
 		model := strings.ReplaceAll(plan.model, "%d", strconv.Itoa(i))
-		body := fmt.Sprintf(`{"model":%q,"seed":%d,"max_tokens":64%s,"messages":[{"role":"user","content":"`, model, plan.delay, stream)
+		body := fmt.Sprintf(`{"model":%q,"seed":%d,"max_tokens":64%s,"messages":[{"role":"user","content":"00000000 `, model, plan.delay, stream)
 		const end = `"}]}`
-		text := strings.Repeat("The keeper of the lighthouse looks out over the sea. ", plan.body/52+1)
-		body += text[:max(1, plan.body-len(body)-len(end))] + end
+		filling := strings.Repeat("The keeper of the lighthouse looks out over the sea. ", plan.body/52+1)
+		body += filling[:max(1, plan.body-len(body)-len(end))] + end
 		path := strings.ReplaceAll(plan.path, "%d", strconv.Itoa(i))
 		head := fmt.Sprintf("POST %s HTTP/1.1\r\nhost: %s\r\nuser-agent: gateway-load\r\naccept: application/json\r\n"+
 			"content-type: application/json\r\ncontent-length: %d\r\n", path, plan.address, len(body))
 		if plan.key != "" {
 			head += "authorization: Bearer " + plan.key + "\r\n"
 		}
-		made[i] = []byte(head + "\r\n" + body)
+		text := []byte(head + "\r\n" + body)
+		made[i] = request{text, bytes.Index(text, []byte("00000000 "))}
 	}
 	return made
 }
@@ -126,7 +140,8 @@ func (l *loader) ask(each *caller, due int64) error {
 	each.line = each.line[:0]
 	request := l.requests[l.asked%len(l.requests)]
 	l.asked++
-	if err := l.send(&each.peer, request); err != nil {
+	request.number(l.asked)
+	if err := l.send(&each.peer, request.text); err != nil {
 		l.failed(each, err)
 	}
 	return nil
