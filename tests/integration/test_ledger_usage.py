@@ -4,9 +4,11 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -16,6 +18,7 @@ import pytest_asyncio
 from openai import OpenAI
 
 from tests.integration.ledger_stack import GATEWAY_TOKEN, Stack, ledger_running
+from tests.integration.postgresql_server import postgresql_running
 from tests.unit.gateway.ledger.builders import KEY, Json, key, priced, usage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,15 +29,27 @@ OTHER = f"{2:016x}"
 ADMIN = f"{3:016x}"
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["sqlite", "postgresql"])
+async def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    folder = tmp_path_factory.mktemp("ledger")
+    async with AsyncExitStack() as running:
+        settings = {}
+        if request.param == "postgresql":
+            server = await running.enter_async_context(postgresql_running())
+            (folder / "dsn").write_text(server.dsn)
+            settings["LLMSERVICE_LEDGER_DSN_FILE"] = str(folder / "dsn")
+        yield await running.enter_async_context(used(folder, settings))
+
+
+@asynccontextmanager
+async def used(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[Stack]:
     admin = key(3, namespace="llmservice-system")
     admin["spec"] = {"role": "Admin", "expiresAt": "2030-01-01T00:00:00Z"}
     objects = {
         "apikeys": [key(1), key(2, namespace="team-b"), admin],
         "llmservices": [priced(), priced(namespace="team-b", prompt="10")],
     }
-    async with ledger_running(tmp_path_factory.mktemp("ledger"), objects) as stack:
+    async with ledger_running(folder, objects, **settings) as stack:
         await stack.bill(
             [
                 usage("2026-03-01T00:10:00Z"),
