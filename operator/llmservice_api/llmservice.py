@@ -151,10 +151,10 @@ class Scaling(ApiModel):
 class Hold(ApiModel):
     """How requests are held while no replica is up; beyond it they get 503 and Retry-After."""
 
-    max_wait: Duration = Field(
-        default="5m", description="Longest wait of a held request; recorded, and not acted upon yet."
+    max_wait: Duration = Field(default="5m", description="Longest wait of a held request.")
+    max_requests: Annotated[int, Field(ge=0, le=100000)] = Field(
+        default=200, description="Most requests held, by each gateway."
     )
-    max_requests: Annotated[int, Field(ge=0, le=100000)] = Field(default=200, description="Most requests held.")
 
 
 class Endpoint(ApiModel):

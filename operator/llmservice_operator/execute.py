@@ -12,6 +12,7 @@ from llmservice_operator.conditions import Finding
 from llmservice_operator.observed import Refused, is_owned, rfc3339
 from llmservice_operator.plan import Plan
 from llmservice_operator.store import Ref, Store, ref_of
+from llmservice_operator.waking import REQUESTED
 
 Json = dict[str, Any]
 
@@ -63,7 +64,8 @@ def _is_same_owners(known: Json | None, obj: Json) -> bool:
 
 async def write_status(cluster: Cluster, store: Store, plural: str, obj: Json, wanted: Json) -> bool:
     """Write the status of `obj`, as it is known; False where it says that already, or nobody is left to say it of."""
-    if wanted == (obj.get("status") or {}):
+    wanted = _ours(wanted)
+    if wanted == _ours(obj.get("status") or {}):
         return False
     metadata = obj["metadata"]
     try:
@@ -74,6 +76,11 @@ async def write_status(cluster: Cluster, store: Store, plural: str, obj: Json, w
         raise
     store.put(plural, answer)
     return True
+
+
+def _ours(status: Json) -> Json:
+    """Without the gateway's field, which to name would be to take it over."""
+    return {key: value for key, value in status.items() if key != REQUESTED}
 
 
 async def record(

@@ -20,6 +20,7 @@ from llmservice_operator.observed import Install, Observed, Probe, Question, Rep
 from llmservice_operator.plan import Plan, decide, has_died, probe_targets, replicas_to_ask
 from llmservice_operator.report import findings, status
 from llmservice_operator.store import Ref, Store
+from llmservice_operator.waking import wake_left
 
 Json = dict[str, Any]
 
@@ -166,6 +167,8 @@ def again_after(observed: Observed, plan: Plan) -> float | None:
         waits.append(timedelta(seconds=look))
     if has_died(observed, plan):
         waits.append(timedelta(seconds=_DIED_AGAIN))
+    if (left := wake_left(observed)) is not None:
+        waits.append(left)
     return min(waits).total_seconds() if waits else None
 
 

@@ -11,6 +11,7 @@ from llmservice_operator.fetching import FAILURES, worth_telling
 from llmservice_operator.observed import Observed, rfc3339
 from llmservice_operator.plan import Plan, active_address, address, has_died, is_routed, is_verified
 from llmservice_operator.resources.worker_args import bounds
+from llmservice_operator.waking import is_awake
 
 Json = dict[str, Any]
 
@@ -29,7 +30,7 @@ def status(observed: Observed, plan: Plan) -> Json:
     rollout = plan.rollout
     active = rollout.active if rollout else None
     serving = active or (rollout.pending if rollout else None)
-    least, most = bounds(observed.spec)
+    least, most = bounds(observed.spec, awake=is_awake(observed))
     replicas = ready_replicas(of_revision(serving, observed.pods)) if serving else 0
     parts: Json = {
         "observedGeneration": observed.generation,
@@ -250,7 +251,7 @@ def _route(observed: Observed, plan: Plan) -> Finding:
 
 
 def _scaling(observed: Observed, subject: str) -> Finding:
-    least, most = bounds(observed.spec)
+    least, most = bounds(observed.spec, awake=is_awake(observed))
     count = ready_replicas(of_revision(subject, observed.pods))
     text = (
         f"{count} replicas run, {least} to {most} are wanted" if least != most else f"{count} of {least} replicas run"

@@ -79,12 +79,16 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
   verbs: [get, create, patch, update]
 {{- end }}
 
-{{/* The gateway's agent watches two kinds, in all namespaces in every mode, and writes nothing. What it reads of an APIKey
-is a digest; digests made with another release's pepper open nothing here. */}}
+{{/* The gateway's agent watches two kinds, in all namespaces in every mode, and writes one field of status (when a
+request waits for a model that sleeps). What it reads of an APIKey is a digest; digests made with another release's pepper
+open nothing here. */}}
 {{- define "llmservice.gatewayRules" -}}
 - apiGroups: [llmservice.io]
   resources: [llmservices, apikeys]
   verbs: [get, list, watch]
+- apiGroups: [llmservice.io]
+  resources: [llmservices/status]
+  verbs: [patch]
 {{- end }}
 
 {{/* The ledger watches what prices and spends, in all namespaces in every mode, asks whose tokens are, and says in the

@@ -40,17 +40,19 @@ def make_ray_service(
     store: RedisStore | None = None,
     tracing: str | None = None,
     ledger: str | None = None,
+    *,
+    awake: bool = False,
 ) -> Json:
     """The RayService `name`: its cluster never changes; only bounds in serveConfigV2 do.
 
-    `tracing` and `ledger` are base URLs; None: no traces, no usage is counted.
+    `tracing` and `ledger` are base URLs; None: no traces, no usage is counted. `awake`: as of live_args.
     """
     metadata = service["metadata"]
     own_labels = labels(metadata["name"], "engine", name)
     args = worker_args(metadata["name"], spec, pool, tracing)
     if ledger is not None:
         args = args.model_copy(update={"origin": origin(service, name)})
-    serve = {"applications": [application(SERVE_APPLICATION, args, live_args(spec))]}
+    serve = {"applications": [application(SERVE_APPLICATION, args, live_args(spec, awake=awake))]}
     return sealed(
         {
             "apiVersion": "ray.io/v1",

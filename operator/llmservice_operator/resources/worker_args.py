@@ -93,12 +93,13 @@ def pods_of_a_replica(spec: LLMServiceSpec) -> int:
     return spec.engine.pipeline_parallel or 1
 
 
-def bounds(spec: LLMServiceSpec) -> tuple[int, int]:
-    """Fewest and most replicas: one fixed count, or the bounds of autoscaling."""
+def bounds(spec: LLMServiceSpec, *, awake: bool = False) -> tuple[int, int]:
+    """Fewest and most replicas: one fixed count, or the bounds of autoscaling; of one that is `awake` at least one."""
+    least = 1 if awake else 0
     if spec.scaling is not None:
-        return spec.scaling.min_replicas, spec.scaling.max_replicas
+        return max(spec.scaling.min_replicas, least), spec.scaling.max_replicas
     count = 1 if spec.replicas is None else spec.replicas
-    return count, max(count, 1)
+    return max(count, least), max(count, 1)
 
 
 def _user_config(spec: LLMServiceSpec) -> UserConfig:
@@ -109,10 +110,10 @@ def _user_config(spec: LLMServiceSpec) -> UserConfig:
     )
 
 
-def live_args(spec: LLMServiceSpec) -> LiveArgs:
-    """What a running engine takes over."""
+def live_args(spec: LLMServiceSpec, *, awake: bool = False) -> LiveArgs:
+    """What a running engine takes over; `awake`: somebody waits for a service that sleeps."""
     return LiveArgs(
-        scaling=_scaling(spec),
+        scaling=_scaling(spec, awake=awake),
         user_config=_user_config(spec),
         # What the engine batches it works on; the rest waits where it is counted and bounded, not in the engine.
         max_ongoing_requests=spec.engine.args.max_num_seqs or _ONGOING,
@@ -121,8 +122,8 @@ def live_args(spec: LLMServiceSpec) -> LiveArgs:
     )
 
 
-def _scaling(spec: LLMServiceSpec) -> Scaling:
-    least, most = bounds(spec)
+def _scaling(spec: LLMServiceSpec, *, awake: bool) -> Scaling:
+    least, most = bounds(spec, awake=awake)
     if spec.scaling is None:
         return Scaling(min_replicas=least, max_replicas=most)
     return Scaling(

@@ -62,9 +62,11 @@ def test_ingresses_and_leases_are_written_in_the_releases_namespace_only() -> No
     assert {resource for _, resource in own} == {"ingresses", "leases"}
 
 
-def test_the_gateway_reads_two_kinds() -> None:
+def test_the_gateway_reads_two_kinds_and_says_that_a_service_is_to_wake() -> None:
     for chart in (render(), render("watchNamespaces={a}")):
-        expected = set(product(("get", "list", "watch"), ("llmservices", "apikeys")))
+        expected = set(product(("get", "list", "watch"), ("llmservices", "apikeys"))) | {
+            ("patch", "llmservices/status")
+        }
         assert grants(chart, "gateway", "ClusterRole") == expected
         assert grants(chart, "gateway", "Role", NAMESPACE) == set()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from llmservice_operator.cluster import ApiError, Cluster
 from llmservice_operator.store import Ref, ref_of
+from llmservice_operator.waking import REQUESTED
 
 Json = dict[str, Any]
 
@@ -75,13 +76,15 @@ class MemoryCluster(Cluster):
         return self._store(ref, {**known, **obj, "metadata": known["metadata"] | obj["metadata"]})
 
     async def apply_status(self, plural: str, namespace: str, name: str, status: Json) -> Json:
-        """The whole status anew."""
+        """The whole status anew, but for the field that the gateway owns."""
         self._refuse("status", plural)
         ref = Ref(plural, namespace, name)
         if ref not in self.objects:
             raise ApiError(404, "NotFound", f"{plural} {name} not found")
         self.writes.append(Write("status", plural, name))
-        return self._store(ref, self.objects[ref] | {"status": copy.deepcopy(status)})
+        before = self.objects[ref].get("status") or {}
+        kept = {key: value for key, value in before.items() if key == REQUESTED}
+        return self._store(ref, self.objects[ref] | {"status": copy.deepcopy(status) | kept})
 
     async def delete(self, plural: str, namespace: str, name: str, uid: str) -> None:
         """Gone at once, where the uid is right."""

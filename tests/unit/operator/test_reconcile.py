@@ -277,3 +277,19 @@ async def test_an_error_that_may_pass_is_raised_for_the_queue(bench: Bench) -> N
     bench.cluster.refusals["status", "llmservices"] = ApiError(500, "InternalError", "etcd")
     with pytest.raises(ApiError):
         await bench.reconcile()
+
+
+async def test_the_gateways_field_of_status_is_neither_written_nor_a_reason_to_write(bench: Bench) -> None:
+    bench.seen("llmservices", AService().spec(replicas=0).build())
+    await bench.reconcile()
+    bench.engine_runs()
+    for _ in range(3):
+        await bench.reconcile()
+    woken = bench.cluster.objects[service_ref()]
+    woken["status"]["wakeRequestedAt"] = "2026-01-31T11:00:00Z"
+    bench.seen("llmservices", woken)
+    writes = len(bench.cluster.writes)
+    for _ in range(3):
+        await bench.reconcile()
+    assert len(bench.cluster.writes) == writes
+    assert bench.status["wakeRequestedAt"] == "2026-01-31T11:00:00Z"

@@ -12,6 +12,7 @@ from llmservice_operator.observed import Observed, Probe
 from llmservice_operator.plan import Plan, decide, probe_targets
 from llmservice_operator.report import status
 from llmservice_operator.store import Ref, ref_of
+from llmservice_operator.waking import REQUESTED
 from tests.unit.operator.builders import INSTALL, NOON, AnEngine, APod, APool, AService
 
 Json = dict[str, Any]
@@ -67,7 +68,8 @@ class World:
             self._put(plural, obj)
         for ref in plan.delete:
             del self.children[ref]
-        self.service["status"] = status(observed, plan)
+        kept = {key: value for key, value in self.service.get("status", {}).items() if key == REQUESTED}
+        self.service["status"] = status(observed, plan) | kept
         return plan
 
     def settle(self) -> Plan:

@@ -1,0 +1,30 @@
+"""Whether a service that sleeps was woken: the gateway says in status that a request waits for it. Pure."""
+
+from datetime import timedelta
+from typing import Final
+
+from llmservice_api.base import seconds
+from llmservice_api.llmservice import Scaling
+from llmservice_operator.observed import Observed, instant
+from llmservice_operator.resources.worker_args import bounds
+
+REQUESTED: Final = "wakeRequestedAt"
+"""The one field of status that is not the operator's."""
+
+
+def wake_left(observed: Observed) -> timedelta | None:
+    """How long its last wake still stands, spec.scaling.idleAfter in all; None where it needs none or has none.
+
+    While it stands the service keeps one replica, whoever asks for it; afterwards its own demand decides.
+    """
+    text = observed.status.get(REQUESTED)
+    if text is None or bounds(observed.spec)[0] > 0:
+        return None
+    idle = timedelta(seconds=seconds((observed.spec.scaling or Scaling()).idle_after))
+    left = instant(text) + idle - observed.now
+    return left if left > timedelta() else None
+
+
+def is_awake(observed: Observed) -> bool:
+    """Whether a wake stands."""
+    return wake_left(observed) is not None
