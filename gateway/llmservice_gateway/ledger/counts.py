@@ -1,7 +1,6 @@
 """What each key used in the minutes that limits speak of: tokens in all, and requests by gateway."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,9 +28,9 @@ class Counts:
         """Adds tokens that an event used."""
         self._tokens[minute, key_id] += tokens
 
-    def replace_tokens(self, tokens: Mapping[tuple[int, str], int]) -> None:
-        """Forgets tokens, and takes what the database holds, by minute and key id."""
-        self._tokens = Counter(tokens)
+    def forget_tokens(self) -> None:
+        """Forgets tokens, before they are added anew."""
+        self._tokens.clear()
 
     def report(self, gateway: str, key_id: str, minute: int, requests: int) -> None:
         """What a gateway counted of a minute until now; its counts only grow."""
@@ -44,11 +43,12 @@ class Counts:
         self._tokens = Counter({place: count for place, count in self._tokens.items() if place[0] in kept})
         self._requests = {place: of_key for place, of_key in self._requests.items() if place[0] in kept}
 
-    def for_gateway(self, gateway: str) -> dict[str, Use]:
-        """Each key's newest minute."""
+    def for_gateway(self, gateway: str, now: int) -> dict[str, Use]:
+        """Each key's newest minute; one that a clock ahead of ours speaks of is told once it is here."""
         newest: dict[str, int] = {}
         for minute, key_id in (*self._tokens, *self._requests):
-            newest[key_id] = max(minute, newest.get(key_id, 0))
+            if minute <= now:
+                newest[key_id] = max(minute, newest.get(key_id, 0))
         return {key_id: self._use(gateway, key_id, minute) for key_id, minute in newest.items()}
 
     def _use(self, gateway: str, key_id: str, minute: int) -> Use:

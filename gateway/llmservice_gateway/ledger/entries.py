@@ -16,14 +16,13 @@ Row = dict[str, Any]
 class Entry:
     """What is stored of an event. `at` is when it counts, `received` when it came (ms since 1970).
 
-    `known_key`: its key is one of its namespace; `budget` is that key's.
+    `budget` is that of its key, where that is one of the event's own namespace.
     """
 
     event: Event
     at: int
     received: int
     cost: Cost
-    known_key: bool
     budget: str | None
 
     @property
@@ -63,7 +62,6 @@ def entry(event: Event, registry: Registry, received: int, oldest: int) -> Entry
         bounded(event.at, received, oldest),
         received,
         cost(price, event.prompt_tokens, event.cached_tokens, event.completion_tokens),
-        key is not None,
         key.budget if key is not None else None,
     )
 

@@ -71,6 +71,7 @@ class Ledger:
         # One writer: SQLite has no more, and what is known in memory follows commits in their order.
         self._writer = ThreadPoolExecutor(1, "writer")
         self._turn = asyncio.Lock()
+        self._minute = 0
         self._certain = False
         self._loaded = False
 
@@ -145,13 +146,15 @@ class Ledger:
                     await self._news.wait()
             except TimeoutError:
                 self.refresh()
-        return News(self._version, self._counts.for_gateway(gateway), self._blocks)
+        return News(self._version, self._counts.for_gateway(gateway, self.clock() // MINUTE), self._blocks)
 
     def refresh(self) -> None:
         """Decides anew who is blocked, and forgets windows and minutes that have ended."""
         now = self.clock()
-        self._counts.forget(now // MINUTE)
-        self.spending.forget(now)
+        if now // MINUTE != self._minute:
+            self._minute = now // MINUTE
+            self._counts.forget(self._minute)
+            self.spending.forget(now)
         found = blocks(self.registry, self.spending, now)
         if found == self._blocks:
             return
@@ -175,24 +178,24 @@ class Ledger:
             spent = await self._write(lambda: self._store.spent(window_starts(now)))
             tokens = await self._write(lambda: self._store.tokens_since(now // MINUTE - KEPT + 1))
             self.spending.replace(spent)
-            self._counts.replace_tokens(
-                {
-                    (minute, key): count
-                    for (key, space, minute), count in tokens.items()
-                    if self.registry.key(key, space)
-                }
-            )
+            self._counts.forget_tokens()
+            for (key_id, namespace, minute), count in tokens.items():
+                self._count(key_id, namespace, minute, count)
             self._certain = True
 
     def _take(self, new: Sequence[Entry]) -> None:
         self.spending.add(spendings(new))
         for each in new:
-            if each.known_key:
-                self._counts.add_tokens(each.event.key_id, each.minute, each.tokens)
+            self._count(each.event.key_id, each.event.namespace, each.minute, each.tokens)
             if self.registry.price(each.event.namespace, each.event.service) is None:
                 self._metrics.unpriced.labels(each.event.namespace).inc()
         self._metrics.stored(new)
         self.refresh()
+
+    def _count(self, key_id: str, namespace: str, minute: int, tokens: int) -> None:
+        if self.registry.key(key_id, namespace) is not None:
+            # A worker's clock that is ahead would else hold back what limits are about.
+            self._counts.add_tokens(key_id, min(minute, self.clock() // MINUTE), tokens)
 
     async def _write(self, call: Callable[[], _T]) -> _T:
         try:

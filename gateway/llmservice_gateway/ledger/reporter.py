@@ -53,22 +53,24 @@ class Reporter:
         now = self._ledger.clock()
         budgets = list(self._ledger.registry.budgets.values())
         self._written = {place: at for place, at in self._written.items() if now - at < REWRITE_MS}
+        told: set[str] = set()
         for budget in budgets:
             used = self._ledger.spending.used(budget, now)
             try:
-                await self._tell(used, now)
+                await self._tell(used, now, told)
                 await self._write(used, now)
             except ClusterFailed as error:
                 self._metrics.failures.labels("status").inc()
                 _LOG.warning("Budget %s/%s: %s; trying again", *budget.place, error)
+        self._told = told
 
-    async def _tell(self, used: Used, now: int) -> None:
+    async def _tell(self, used: Used, now: int, told: set[str]) -> None:
         for threshold in crossed(used):
             happened = event(used, threshold, now)
             name = str(happened["metadata"]["name"])
             if name not in self._told:
                 await self._writer.write_event(used.budget.namespace, happened)
-                self._told.add(name)
+            told.add(name)
 
     async def _write(self, used: Used, now: int) -> None:
         wanted = status(used, now)

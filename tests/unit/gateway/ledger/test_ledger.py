@@ -127,6 +127,15 @@ async def test_an_event_of_a_wrong_clock_spends_now(world: World) -> None:
     assert (await world.told())[1] == {KEY}
 
 
+async def test_tokens_of_a_worker_whose_clock_is_ahead_count_now(world: World) -> None:
+    await world.record(usage("2026-03-01T12:00:59Z"), usage("2026-03-01T12:30:00Z"))
+    news = await world.ledger.sync("a", 0, 0, {})
+    assert (news.keys[KEY].minute, news.keys[KEY].tokens) == (NOON // 60_000, 220)
+    world.ledger = world.another()
+    await world.ledger.load()
+    assert (await world.told())[2] == 220
+
+
 async def test_keys_are_saved_for_the_next_start_also_after_a_failure(world: World, tmp_path: Path) -> None:
     broken = Ledger(
         Store(database.sqlite(tmp_path / "no" / "x")), world.ledger.registry, world.metrics, lambda: NOON, 400, 0.01
