@@ -16,7 +16,7 @@ Row = dict[str, Any]
 class Entry:
     """What is stored of an event. `at` is when it counts, `received` when it came (ms since 1970).
 
-    `budget` is that of its key, where that is one of the event's own namespace.
+    `budget` is that of its key, where that is one of the event's own namespace; `cost_center` is the Budget's.
     """
 
     event: Event
@@ -24,6 +24,7 @@ class Entry:
     received: int
     cost: Cost
     budget: str | None
+    cost_center: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -57,19 +58,21 @@ def entry(event: Event, registry: Registry, received: int, oldest: int) -> Entry
     """The event at the price and with the budget that hold now; `oldest` is the first instant that is kept."""
     price = registry.price(event.namespace, event.service) or FREE
     key = registry.key(event.key_id, event.namespace)
+    budget = key.budget if key is not None else None
     return Entry(
         event,
         bounded(event.at, received, oldest),
         received,
         cost(price, event.prompt_tokens, event.cached_tokens, event.completion_tokens),
-        key.budget if key is not None else None,
+        budget,
+        registry.cost_center(event.namespace, budget) if budget is not None else None,
     )
 
 
 def event_row(entry: Entry) -> Row:
     """The row of `events`."""
     fields = entry.event.model_dump()
-    paid = {"budget": entry.budget, "cost": entry.cost.total}
+    paid = {"budget": entry.budget, "cost_center": entry.cost_center, "cost": entry.cost.total}
     return fields | {"time": entry.at, "received": entry.received} | paid
 
 

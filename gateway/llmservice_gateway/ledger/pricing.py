@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from llmservice_api.pricing import UNITS, cost_units, per_token
-
 DIGITS: Final = 10
 """Of a cost, after the point."""
 
@@ -45,6 +43,3 @@ def cost(price: Price, prompt_tokens: int, cached_tokens: int, completion_tokens
 def decimal(units: int) -> Decimal:
     """Units as an exact amount of the currency."""
     return Decimal(units).scaleb(-DIGITS)
-
-
-__all__ = ["FREE", "UNITS", "Cost", "Price", "cost", "cost_units", "decimal", "per_token"]

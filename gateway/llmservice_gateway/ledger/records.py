@@ -9,8 +9,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic.alias_generators import to_camel
 
 from llmservice_api.pricing import Cost as CostText
-from llmservice_api.pricing import Pricing
-from llmservice_gateway.ledger.pricing import Price, cost_units, per_token
+from llmservice_api.pricing import Pricing, cost_units, per_token
+from llmservice_gateway.ledger.pricing import Price
 from llmservice_gateway.ledger.windows import Window
 from llmservice_gateway.source import Raw
 
@@ -51,6 +51,7 @@ class Budget:
     window: Window
     tokens: int | None
     cost: int | None
+    cost_center: str | None = None
     status: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -99,6 +100,7 @@ class _BudgetSpec(_Part):
     window: Window = "Month"
     tokens: Annotated[int, Field(ge=0)] | None = None
     cost: CostText | None = None
+    cost_center: Annotated[str, Field(max_length=63)] | None = None
 
 
 class _Budget(_Part):
@@ -151,6 +153,7 @@ def budget(raw: Raw) -> Budget | None:
         spec.window,
         spec.tokens,
         cost_units(spec.cost) if spec.cost is not None else None,
+        spec.cost_center,
         found.status,
     )
 

@@ -56,6 +56,11 @@ class Registry:
         """The last price of a service; None where it was never seen."""
         return self._prices.get((namespace, service))
 
+    def cost_center(self, namespace: str, budget: str) -> str | None:
+        """Whom a Budget's costs are charged to; None where it says nobody, or is not there."""
+        found = self.budgets.get(f"{namespace}/{budget}")
+        return found.cost_center if found is not None else None
+
     def spenders(self, place: tuple[str, str]) -> list[str]:
         """Ids of the keys that spend from a budget."""
         return sorted(each for each in self._spenders.get(place, ()) if self._keys[each].gone is None)

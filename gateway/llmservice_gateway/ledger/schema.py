@@ -41,6 +41,7 @@ EVENTS: Final = Table(
     Column("duration_ms", BigInteger, nullable=False),
     Column("ttft_ms", BigInteger),
     Column("budget", String(253)),
+    Column("cost_center", String(63)),
     Column("cost", BigInteger, nullable=False),
     Index("events_by_time", "time", "id"),
 )

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from llmservice_api.pricing import UNITS
 from llmservice_gateway.ledger.budgets import Block, Spending, Used, blocks, crossed, differs, status
 from llmservice_gateway.ledger.entries import Spent
-from llmservice_gateway.ledger.pricing import UNITS
 from llmservice_gateway.ledger.records import Budget
 from llmservice_gateway.ledger.registry import Registry
 from llmservice_gateway.ledger.reporter import event

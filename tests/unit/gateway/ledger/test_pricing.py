@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmservice_gateway.ledger.pricing import FREE, Price, cost, decimal, per_token
+from llmservice_api.pricing import per_token
+from llmservice_gateway.ledger.pricing import FREE, Price, cost, decimal
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from llmservice_gateway.ledger.schema import EVENTS, METADATA, SPENDING, USAGE
 from llmservice_gateway.ledger.store import Store, StoreFailed
 from llmservice_gateway.ledger.windows import DAY
 from llmservice_gateway.source import Put
-from tests.unit.gateway.ledger.builders import KEY, Json, key, priced, usage
+from tests.unit.gateway.ledger.builders import KEY, Json, budget, key, priced, usage
 from tests.unit.gateway.ledger.test_event import body
 
 NOON = 1772366400000
@@ -104,6 +104,18 @@ def test_only_keys_of_the_events_namespace_pay(engine: Engine) -> None:
         (key_id, namespace, NOON // 60_000): 110
         for key_id, namespace in ((KEY, "team-a"), (KEY, "team-b"), ("", "team-a"), ("unknown", "team-a"))
     }
+
+
+def test_who_is_charged_is_kept_with_the_event(engine: Engine) -> None:
+    registry = Registry(lambda: 0)
+    for raw in (key(1, "monthly"), key(2, "gone"), key(3)):
+        registry.take(Put("apikeys", raw))
+    registry.take(Put("budgets", budget(tokens=1, costCenter="4711")))
+    events = parse(body(*[usage(key_id=f"{number:016x}") for number in (1, 2, 3)]))
+    Store(engine).record([entry(each, registry, NOON, 0) for each in events])
+    with engine.connect() as connection:
+        rows = connection.execute(select(EVENTS.c.budget, EVENTS.c.cost_center).order_by(EVENTS.c.key_id))
+        assert [tuple(row) for row in rows] == [("monthly", "4711"), ("gone", None), (None, None)]
 
 
 def test_open_windows_are_read_back(engine: Engine) -> None:

@@ -65,6 +65,7 @@ def _events() -> None:
         sa.Column("duration_ms", sa.BigInteger, nullable=False),
         sa.Column("ttft_ms", sa.BigInteger),
         sa.Column("budget", sa.String(253)),
+        sa.Column("cost_center", sa.String(63)),
         _sum("cost"),
     )
     op.create_index("events_by_time", "events", ["time", "id"])
