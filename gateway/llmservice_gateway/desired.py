@@ -10,8 +10,7 @@ routes  <namespace>/<name>           <ip or ->|<port or 0>|<Keys or Open>, |Cold
 limits  <key id>                     <requests>|<tokens>|<parallel>|<key id that counts are kept by>; 0: none
 state   synced                       1          absent until the first synchronisation was applied
 
-What the ledger says is kept by llmservice_gateway.limits:
-usage   <key id>                     <minute>|<requests elsewhere>|<tokens>
+What the ledger says is kept by llmservice_gateway.limiter:
 blocks  <key id>                     <until, ms>|<budget>
 """
 
@@ -25,7 +24,7 @@ from llmservice_gateway.objects import NEVER, NO_LIMITS, Key, Service
 Maps = dict[str, dict[str, str]]
 
 NAMES: Final = ("limits", "keys", "allow", "routes", "models", "dynamic", "hosts", "state")
-TOLD: Final = ("usage", "blocks")
+TOLD: Final = ("blocks",)
 ALL: Final = "*"
 LISTED: Final = "-"
 ADMIN: Final = "admin"

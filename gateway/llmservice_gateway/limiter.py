@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
 from llmservice_gateway.desired import Maps
 from llmservice_gateway.ledger_client import LedgerAway
-from llmservice_gateway.limits import TABLE, NotUnderstood, Told, desired, requests_here, told
+from llmservice_gateway.limits import HERE, TOLD_OF, NotUnderstood, Told, blocked, requests_here, told, windows
 from llmservice_gateway.mapdiff import changes
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.objects import Key
@@ -24,10 +24,13 @@ class Ledger(Protocol):
 
 
 class Counters(MapStore, Protocol):
-    """HAProxy's maps `usage` and `blocks`, and its counts."""
+    """HAProxy's map `blocks`, and its tables."""
 
     async def table(self, name: str) -> str:
         """A stick table as text; raises RuntimeFailed."""
+
+    async def count(self, name: str, entries: Mapping[str, tuple[int, int]]) -> None:
+        """Sets both counters of these entries of a stick table; raises RuntimeFailed."""
 
 
 class Limiter:
@@ -55,6 +58,7 @@ class Limiter:
         self._wait = wait
         self._version = 0
         self._held: Maps | None = None
+        self._counted: dict[str, tuple[int, int]] = {}
         self._away = False
 
     async def run(self) -> None:
@@ -75,7 +79,7 @@ class Limiter:
             self._failed("ledger", error)
             return False
         except RuntimeFailed as error:
-            self._held = None
+            self._held, self._counted = None, {}
             self._failed("haproxy", error)
             return False
         self._away = False
@@ -83,7 +87,7 @@ class Limiter:
         return said.version != before
 
     async def _exchange(self) -> Told:
-        table = await self._store.table(TABLE)
+        table = await self._store.table(HERE)
         body = {
             "gateway": self._gateway,
             "version": self._version,
@@ -95,10 +99,15 @@ class Limiter:
         return said
 
     async def _write(self, said: Told) -> None:
-        wanted = desired(said, self._keys())
+        keys = self._keys()
+        wanted = blocked(said, keys)
         held = self._held if self._held is not None else await self._store.read()
         await self._store.apply(changes(held, wanted))
         self._held = wanted
+        counts = windows(said, keys)
+        news = {window: count for window, count in counts.items() if self._counted.get(window) != count}
+        await self._store.count(TOLD_OF, news)
+        self._counted = counts
 
     def _failed(self, what: str, error: Exception) -> None:
         self._metrics.failures.labels(what).inc()

@@ -1,6 +1,7 @@
 """What the gateway tells the ledger of limited keys, and what of its answers HAProxy must know: pure.
 
-stick table `requests` ── requests_here ──> POST /v1/sync ── answer ──> told ── desired ──> maps `usage`, `blocks`
+table `requests` ── requests_here ──> POST /v1/sync ── answer ──> told ── windows ──> table `usage`
+                                                                       └── blocked ──> map `blocks`
 """
 
 import re
@@ -8,10 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from llmservice_gateway.desired import TOLD, Maps
+from llmservice_gateway.desired import Maps
 from llmservice_gateway.objects import NEVER, NO_LIMITS, Key
 
-TABLE: Final = "requests"
+HERE: Final = "requests"
+TOLD_OF: Final = "usage"
+"""Names of the tables."""
+_MOST: Final = 2**32 - 1
+"""What a counter of HAProxy holds."""
 _ENTRY: Final = re.compile(r"^0x\S+: key=(?P<id>[0-9a-f]{16}):(?P<minute>\d+) .*\bgpc0=(?P<count>\d+)$", re.MULTILINE)
 _BUDGET: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
@@ -67,20 +72,29 @@ def told(answer: Any) -> Told:
         raise NotUnderstood(f"{type(error).__name__}: {error}") from error
 
 
-def desired(said: Told, keys: Iterable[Key]) -> Maps:
-    """What the maps should hold. A key and the one before it, while both are valid, have the same limits and budget."""
-    maps: Maps = {name: {} for name in TOLD}
+def windows(said: Told, keys: Iterable[Key]) -> dict[str, tuple[int, int]]:
+    """Of each limited key's minute, `<id>:<minute>`, requests at other gateways and tokens.
+
+    A key and the one before it, while both are valid, have the same limits.
+    """
+    found: dict[str, tuple[int, int]] = {}
     for key in keys:
-        ids = [proof.id for proof in key.proofs]
-        used = [said.keys[each] for each in ids if each in said.keys]
-        if used and key.limits != NO_LIMITS:
-            minute = max(each.minute for each in used)
-            now = [each for each in used if each.minute == minute]
-            requests, tokens = sum(each.requests for each in now), sum(each.tokens for each in now)
-            maps["usage"][key.id] = f"{minute}|{requests}|{tokens}"
-        blocks = [said.blocks[each] for each in ids if each in said.blocks]
+        if key.limits == NO_LIMITS:
+            continue
+        for used in (said.keys[proof.id] for proof in key.proofs if proof.id in said.keys):
+            window = f"{key.id}:{used.minute}"
+            requests, tokens = found.get(window, (0, 0))
+            found[window] = (min(requests + used.requests, _MOST), min(tokens + used.tokens, _MOST))
+    return found
+
+
+def blocked(said: Told, keys: Iterable[Key]) -> Maps:
+    """What `blocks` should hold. A key and the one before it have the same budget."""
+    entries: dict[str, str] = {}
+    for key in keys:
+        blocks = [said.blocks[proof.id] for proof in key.proofs if proof.id in said.blocks]
         if blocks:
             longest = max(blocks, key=lambda each: each.until)
             name = longest.budget if _BUDGET.fullmatch(longest.budget) else "-"
-            maps["blocks"] |= {each: f"{min(longest.until, NEVER)}|{name}" for each in ids}
-    return maps
+            entries |= {proof.id: f"{min(longest.until, NEVER)}|{name}" for proof in key.proofs}
+    return {"blocks": entries}

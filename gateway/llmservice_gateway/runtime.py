@@ -1,7 +1,7 @@
 """HAProxy's runtime socket: what the maps hold, and changing them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -42,9 +42,17 @@ class RuntimeSocket:
         """A stick table's entries as HAProxy prints them; raises RuntimeFailed."""
         return await self._ask(f"show table {name}")
 
+    async def count(self, name: str, entries: Mapping[str, tuple[int, int]]) -> None:
+        """Sets both counters of these entries of a stick table; raises RuntimeFailed. Keys are ours, not checked."""
+        lines = (f"set table {name} key {key} data.gpc0 {a} data.gpc1 {b}" for key, (a, b) in entries.items())
+        await self._all_taken(list(lines))
+
     async def apply(self, changes: Sequence[Change]) -> None:
         """Makes the changes in their order; raises RuntimeFailed, perhaps after some were made."""
-        for line in batches([change.command(self._directory) for change in changes], _LINE):
+        await self._all_taken([change.command(self._directory) for change in changes])
+
+    async def _all_taken(self, commands: list[str]) -> None:
+        for line in batches(commands, _LINE):
             answer = (await self._ask(line)).strip()
             if answer:
                 raise RuntimeFailed(f"HAProxy refused a change: {answer.splitlines()[0][:200]}")

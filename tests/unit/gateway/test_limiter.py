@@ -1,7 +1,7 @@
 """The exchange with the ledger, against one in memory that fails when told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +47,8 @@ class HAProxy:
     """Maps and a table in memory; `failures` make so many changes fail."""
 
     maps: Maps = field(default_factory=lambda: {name: {} for name in TOLD})
+    usage: dict[str, tuple[int, int]] = field(default_factory=dict)
+    counted: int = 0
     failures: int = 0
     reads: int = 0
 
@@ -68,6 +70,11 @@ class HAProxy:
         assert name == "requests"
         return f"0x1: key={K1}:{NOW} use=0 exp=1 gpc0=7\n"
 
+    async def count(self, name: str, entries: Mapping[str, tuple[int, int]]) -> None:
+        assert name == "usage"
+        self.usage |= entries
+        self.counted += len(entries)
+
 
 @asynccontextmanager
 async def running(ledger: Ledger, haproxy: HAProxy, wait: float = 0.001) -> AsyncIterator[Metrics]:
@@ -87,8 +94,9 @@ async def running(ledger: Ledger, haproxy: HAProxy, wait: float = 0.001) -> Asyn
 async def test_it_tells_its_counts_and_writes_what_it_is_told() -> None:
     ledger, haproxy = Ledger([NOTHING, BLOCKED, USED]), HAProxy()
     async with running(ledger, haproxy) as metrics:
-        await eventually(lambda: bool(haproxy.maps["usage"]))
-        assert haproxy.maps == {"usage": {K1: f"{NOW}|1|2"}, "blocks": {}}
+        await eventually(lambda: bool(haproxy.usage) and len(ledger.asked) > 5)
+        assert haproxy.maps == {"blocks": {}}
+    assert (haproxy.usage, haproxy.counted) == ({f"{K1}:{NOW}": (1, 2)}, 1)
     first, second, third = ledger.asked[:3]
     counted = {K1: {"minute": NOW, "count": 7}}
     assert first == {"gateway": "gateway-1", "version": 0, "wait": 0.001, "requests": counted}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llmservice_gateway import objects
-from llmservice_gateway.limits import Block, NotUnderstood, Told, Usage, desired, requests_here, told
+from llmservice_gateway.limits import Block, NotUnderstood, Told, Usage, blocked, requests_here, told, windows
 from llmservice_gateway.objects import NEVER, Key
 from tests.unit.gateway.builders import apikey
 
@@ -56,24 +56,42 @@ def keys(*raws: Any) -> list[Key]:
 LIMITED: Any = {"limits": {"tokensPerMinute": 9}}
 ROTATED = apikey(1, previous=2, until="2030-01-01T00:00:00Z", **LIMITED)
 USED = Usage(NOW, 2, 30)
-MAPS: dict[str, tuple[list[Any], dict[str, Usage], dict[str, Block], dict[str, str], dict[str, str]]] = {
-    "nothing": ([apikey(1, **LIMITED)], {}, {}, {}, {}),
-    "a limited key": ([apikey(1, **LIMITED)], {K1: USED}, {}, {K1: f"{NOW}|2|30"}, {}),
-    "a key without limits": ([apikey(1)], {K1: USED}, {}, {}, {}),
-    "a key that is gone": ([], {K1: USED}, {K1: Block(5, "b")}, {}, {}),
-    "both keys of a rotation": ([ROTATED], {K1: USED, K2: Usage(NOW, 1, 5)}, {}, {K1: f"{NOW}|3|35"}, {}),
-    "the key before alone": ([ROTATED], {K2: USED}, {}, {K1: f"{NOW}|2|30"}, {}),
-    "another minute of the key before": ([ROTATED], {K1: USED, K2: Usage(NOW - 1, 1, 5)}, {}, {K1: f"{NOW}|2|30"}, {}),
-    "a block": ([apikey(1)], {}, {K1: Block(5, "team.a")}, {}, {K1: "5|team.a"}),
-    "a block of a rotated key": ([ROTATED], {}, {K2: Block(5, "b")}, {}, {K1: "5|b", K2: "5|b"}),
-    "the longest of two": ([ROTATED], {}, {K1: Block(5, "a"), K2: Block(6, "b")}, {}, {K1: "6|b", K2: "6|b"}),
-    "for ever": ([apikey(1)], {}, {K1: Block(2**63, "b")}, {}, {K1: f"{NEVER}|b"}),
-    "a name that is none": ([apikey(1)], {}, {K1: Block(5, "x; del map")}, {}, {K1: "5|-"}),
+WINDOWS: dict[str, tuple[list[Any], dict[str, Usage], dict[str, tuple[int, int]]]] = {
+    "nothing": ([apikey(1, **LIMITED)], {}, {}),
+    "a limited key": ([apikey(1, **LIMITED)], {K1: USED}, {f"{K1}:{NOW}": (2, 30)}),
+    "a key without limits": ([apikey(1)], {K1: USED}, {}),
+    "a key that is gone": ([], {K1: USED}, {}),
+    "both keys of a rotation": ([ROTATED], {K1: USED, K2: Usage(NOW, 1, 5)}, {f"{K1}:{NOW}": (3, 35)}),
+    "the key before alone": ([ROTATED], {K2: USED}, {f"{K1}:{NOW}": (2, 30)}),
+    "another minute of the key before": (
+        [ROTATED],
+        {K1: USED, K2: Usage(NOW - 1, 1, 5)},
+        {f"{K1}:{NOW}": (2, 30), f"{K1}:{NOW - 1}": (1, 5)},
+    ),
+    "more than a counter holds": (
+        [apikey(1, **LIMITED)],
+        {K1: Usage(NOW, 2**40, 2**40)},
+        {f"{K1}:{NOW}": (2**32 - 1, 2**32 - 1)},
+    ),
 }
 
 
-@pytest.mark.parametrize(("raws", "used", "blocks", "usage", "blocked"), MAPS.values(), ids=MAPS)
-def test_what_haproxy_must_know(
-    raws: list[Any], used: dict[str, Usage], blocks: dict[str, Block], usage: Any, blocked: Any
-) -> None:
-    assert desired(Told(1, used, blocks), keys(*raws)) == {"usage": usage, "blocks": blocked}
+@pytest.mark.parametrize(("raws", "used", "found"), WINDOWS.values(), ids=WINDOWS)
+def test_what_was_used_of_a_minute(raws: list[Any], used: dict[str, Usage], found: Any) -> None:
+    assert windows(Told(1, used, {}), keys(*raws)) == found
+
+
+BLOCKS: dict[str, tuple[list[Any], dict[str, Block], dict[str, str]]] = {
+    "nothing": ([apikey(1)], {}, {}),
+    "a block": ([apikey(1)], {K1: Block(5, "team.a")}, {K1: "5|team.a"}),
+    "a key that is gone": ([], {K1: Block(5, "b")}, {}),
+    "a block of a rotated key": ([ROTATED], {K2: Block(5, "b")}, {K1: "5|b", K2: "5|b"}),
+    "the longest of two": ([ROTATED], {K1: Block(5, "a"), K2: Block(6, "b")}, {K1: "6|b", K2: "6|b"}),
+    "for ever": ([apikey(1)], {K1: Block(2**63, "b")}, {K1: f"{NEVER}|b"}),
+    "a name that is none": ([apikey(1)], {K1: Block(5, "x; del map")}, {K1: "5|-"}),
+}
+
+
+@pytest.mark.parametrize(("raws", "blocks", "found"), BLOCKS.values(), ids=BLOCKS)
+def test_whom_budgets_close(raws: list[Any], blocks: dict[str, Block], found: Any) -> None:
+    assert blocked(Told(1, {}, blocks), keys(*raws)) == {"blocks": found}
