@@ -28,6 +28,11 @@ def state_root() -> Path:
     return Path.home() / ".local" / "state" / "llmservice-cluster"
 
 
+def full_state() -> Path:
+    """What a full cluster keeps, its volumes' folders included."""
+    return state_root() / "full"
+
+
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
     """Hold the lock `name` against every other process that shares the cache."""

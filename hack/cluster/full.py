@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hack.cluster import addons, binaries, engine, host, kind, machine, network, process, workload
 from hack.cluster.api import Api
-from hack.cluster.cache import BUILD, cache_root, locked, state_root
+from hack.cluster.cache import BUILD, cache_root, full_state, locked, state_root
 from hack.cluster.cgroups import ControlGroup
 from hack.cluster.control_plane import ControlPlane, remove
 from hack.cluster.failure import ClusterError
@@ -107,7 +107,7 @@ def leftovers() -> list[str]:
 
 def folder() -> Path:
     """All state of the full cluster."""
-    return state_root() / "full"
+    return full_state()
 
 
 def plane_folder() -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hack.cluster.api import Api
-from hack.cluster.cache import BUILD, cache_root, state_root
+from hack.cluster.cache import BUILD, cache_root, full_state
 
 CLASS = "models"
 CLAIM = "models"
@@ -54,13 +54,18 @@ def ledger_volume(namespace: str, kubeconfig: Path) -> None:
     """A volume for the claim `ledger` of a namespace, where no class of the cluster makes one."""
     api = Api(kubeconfig)
     classes = api.get("/apis/storage.k8s.io/v1/storageclasses") or {"items": []}
-    if any(each["metadata"].get("annotations", {}).get(_DEFAULT) == "true" for each in classes["items"]):
+    if has_default(classes["items"]):
         return
-    place = state_root() / LEDGER
+    place = full_state() / LEDGER
     place.mkdir(parents=True, exist_ok=True)
     os.chown(place, USER, USER)
     _let_go(api, f"{LEDGER}-{namespace}")
     api.apply([_volume(f"{LEDGER}-{namespace}", namespace, LEDGER, place, ["ReadWriteOnce"], storage_class_name="")])
+
+
+def has_default(classes: list[dict[str, Any]]) -> bool:
+    """Whether one of the cluster's StorageClasses makes volumes for claims that name none."""
+    return any(each["metadata"].get("annotations", {}).get(_DEFAULT) == "true" for each in classes)
 
 
 def _volume(

@@ -47,6 +47,12 @@ def test_a_claim_in_each_namespace_shows_the_same_folder() -> None:
     assert volume["spec"]["hostPath"] == volumes.objects("team-b")[0]["spec"]["hostPath"]
 
 
+def test_a_default_class_is_told_by_its_annotation() -> None:
+    standard = {"metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}
+    assert volumes.has_default([volumes.storage_class(), standard])
+    assert not volumes.has_default([volumes.storage_class(), {"metadata": {"annotations": {}}}])
+
+
 def test_a_node_has_as_many_accelerators_as_wanted() -> None:
     node = kwok.node("gpu-0", accelerators={"nvidia.com/gpu": 8}, labels={"pool": "a"})
     assert node["status"]["allocatable"]["nvidia.com/gpu"] == "8"
