@@ -80,9 +80,7 @@ class Running:
 
     def relists(self) -> int:
         """How often it has listed GPUPools since it started."""
-        return sum(
-            entry["verb"] == "list" and entry["objectRef"]["resource"] == "gpupools" for entry in self.entries()
-        )
+        return sum(entry["verb"] == "list" and entry["objectRef"]["resource"] == "gpupools" for entry in self.entries())
 
     def after_relists(self, count: int) -> None:
         """Wait until it has relisted so often again, so that all that it does by itself is done."""

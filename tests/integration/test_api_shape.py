@@ -55,6 +55,8 @@ EXPLAINED = [
     ("llm.status.address", "for the gateway"),
     ("gpupools.spec.accelerator.memory", "Memory of one accelerator"),
     ("apikeys.spec.expiresAt", "Instant from which the key is refused."),
+    ("llmkey.spec.rotation.overlap", "How long the key before stays valid"),
+    ("bud.spec.window", "by UTC's calendar"),
 ]
 
 
