@@ -30,7 +30,6 @@ from llmservice_gateway.resolution import is_valid, route_of
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.waker import Waker
 
-_BEAT: Final = 10.0
 _NOT_PASSED_ON: Final = ("connection", "keep-alive", "content-length", "transfer-encoding", "host", ROUTE_HEADER)
 _LEFT: Final = 499
 
@@ -44,7 +43,7 @@ class Known(Services, Protocol):
 
 
 class Activator:
-    """Answers HAProxy's requests. `parser` has one thread; `clock` as time.time; `beat` is seconds between comments."""
+    """Answers HAProxy's requests. `parser` has one thread; `clock` as time.time."""
 
     def __init__(
         self,
@@ -54,7 +53,6 @@ class Activator:
         settings: Settings,
         metrics: Metrics,
         clock: Callable[[], float],
-        beat: float = _BEAT,
     ) -> None:
         self._known = known
         self._doorkeeper = doorkeeper
@@ -62,7 +60,6 @@ class Activator:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        self._beat = beat
         self._room = Room(settings.body_memory)
 
     async def run(self) -> None:
@@ -128,7 +125,7 @@ class Activator:
     async def _passed(self, passage: Passage, reply: Reply) -> Answered:
         answering = asyncio.create_task(self._doorkeeper.answer(passage))
         try:
-            while not (await asyncio.wait({answering}, timeout=self._beat))[0]:
+            while not (await asyncio.wait({answering}, timeout=self._settings.waiting_interval))[0]:
                 if passage.held:
                     await reply.waiting()
             return answering.result()

@@ -51,8 +51,9 @@ class Settings:
     run_directory: Path = Path("/run/haproxy")
     pepper_file: Path = Path("/etc/llmservice/pepper/pepper")
     haproxy: str = "haproxy"
-    body_memory: int = number(64 * 1024 * 1024, 8 * 1024 * 1024, 2**40)
+    body_memory: int = number(64 * 1024 * 1024, 65536, 2**40)
     upload_timeout: int = number(120, 1, 3600)
+    waiting_interval: int = number(10, 1, 600)
     longest_hold: int = number(3600, 1, 86400)
     limited_keys: int = number(100_000, 1000, 10_000_000)
     namespace: str = "llmservice-system"

@@ -83,6 +83,7 @@ class Stack:
     http: aiohttp.ClientSession
     run: "asyncio.Task[int]"
     wakes: "Wakes"
+    metrics: Metrics
 
     @property
     def url(self) -> str:
@@ -103,6 +104,10 @@ class Stack:
         before = self.agent.catalog
         self.source.queue.put_nowait(event)
         await eventually(lambda: self.agent.catalog is not before)
+
+    def figure(self, name: str, **labels: str) -> float:
+        """One of the agent's metrics, 0 where it is absent."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
     async def post(self, path: str, body: Any = None, key: str | None = None, **headers: str) -> "Answer":
         """POST of JSON, with a key."""
@@ -178,7 +183,7 @@ async def running(listed: bool = True, cluster: ObjectSource | None = None, **fi
                 else:
                     await eventually(lambda: settings.socket.exists() or task.done())
                 assert not task.done(), "the gateway ended"
-                yield Stack(settings, source, agent, gateway, upstream, http, task, wakes)
+                yield Stack(settings, source, agent, gateway, upstream, http, task, wakes, metrics)
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)

@@ -14,7 +14,11 @@ def secret_key(number: int, secret: str = "s" * 43) -> str:
 
 
 def llmservice(name: str, namespace: str = "team-a", created: str = "2026-01-01T00:00:00Z", **fields: Any) -> Any:
-    """An LLMService; `fields`: model, aliases, address, host, mode, adapters, failed, dynamic, deleted."""
+    """An LLMService.
+
+    `fields`: model, aliases, address, host, mode, adapters, failed, dynamic, deleted; replicas (that run), hold (most
+    requests, seconds), sleeps, woken.
+    """
     model: dict[str, Any] = {"source": "hf://org/name"}
     if "model" in fields:
         model["name"] = fields["model"]
@@ -30,7 +34,13 @@ def llmservice(name: str, namespace: str = "team-a", created: str = "2026-01-01T
     metadata = {"name": name, "namespace": namespace, "creationTimestamp": created}
     if fields.get("deleted"):
         metadata["deletionTimestamp"] = created
-    status: dict[str, Any] = {part: fields[part] for part in ("address", "host") if part in fields}
+    if "hold" in fields:
+        spec["hold"] = {"maxRequests": fields["hold"][0], "maxWait": f"{fields['hold'][1]}s"}
+    if fields.get("sleeps"):
+        spec["replicas"] = 0
+    status: dict[str, Any] = {part: fields[part] for part in ("address", "host", "replicas") if part in fields}
+    if "woken" in fields:
+        status["wakeRequestedAt"] = fields["woken"]
     if "failed" in fields:
         status["adapters"] = [{"name": each, "state": "Failed"} for each in fields["failed"]]
     return {"metadata": metadata, "spec": spec, "status": status}
