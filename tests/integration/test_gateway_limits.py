@@ -280,9 +280,10 @@ async def test_a_key_beyond_its_limit_takes_nothing_from_another(stack: Stack) -
     assert sorted(passed_by)[98] <= 8 * flooders
 
 
+@pytest.mark.parametrize("path", [CHAT, f"/team-a/llama{CHAT}"], ids=["shared URL", "its own"])
 @pytest.mark.parametrize("limits", [{"requestsPerMinute": 1}, {"parallel": 1}], ids=["requests", "parallel"])
 async def test_a_client_that_is_still_sending_hears_why_it_is_refused(
-    stack: Stack, engine: Engine, limits: dict[str, int]
+    stack: Stack, engine: Engine, limits: dict[str, int], path: str
 ) -> None:
     async def ask(key: str) -> Sequence[Answer]:
         engine.go.clear()
@@ -290,7 +291,7 @@ async def test_a_client_that_is_still_sending_hears_why_it_is_refused(
         await eventually(lambda: engine.under_way == 1)
         headers = {"Authorization": f"Bearer {key}"}
         large = [io.BytesIO(b'{"model": "llama", "a": "' + b"x" * 4_000_000 + b'"}') for _ in range(10)]
-        found = [await stack.ask("POST", f"/team-a/llama{CHAT}", data=body, headers=headers) for body in large]
+        found = [await stack.ask("POST", path, data=body, headers=headers) for body in large]
         engine.go.set()
         assert (await first).status == 200
         return found
@@ -298,6 +299,16 @@ async def test_a_client_that_is_still_sending_hears_why_it_is_refused(
     for answer in await in_one_minute(stack, ask, **limits):
         assert (answer.status, answer.error["code"]) == (429, "rate_limit_exceeded")
         assert answer.headers["retry-after"].isdigit()
+
+
+async def test_bodies_that_the_activator_reads_count_as_all_others(stack: Stack) -> None:
+    async def ask(key: str) -> Sequence[Answer]:
+        large = {**BODY, "a": "x" * 1_000_000}
+        return [await stack.post(CHAT, body, key) for body in (large, BODY, large, BODY)]
+
+    answers = await in_one_minute(stack, ask, requestsPerMinute=2, parallel=1)
+    assert [each.status for each in answers] == [200, 200, 429, 429]
+    assert len(stack.upstream.seen) == 2
 
 
 async def test_an_unlimited_key_is_told_of_no_limit(stack: Stack) -> None:
