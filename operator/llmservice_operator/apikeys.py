@@ -88,12 +88,12 @@ class KeyIssuer:
         secret = await self.cluster.metadata("secrets", metadata["namespace"], metadata["name"])
         if secret is not None and not is_owned(secret, metadata["uid"]):
             return None
+        last = keys.get("previous") if pending else keys if is_issued(api_key) else None
         if pending and _key_id(secret) == keys["id"]:
-            keys = shown(keys, spec, self.clock())
-            if keys.get("serial", 1) == serial:
-                return keys
-            pending = False
-        return await self._replaced(api_key, spec, secret, keys.get("previous") if pending else keys)
+            last = shown(keys, spec, self.clock())
+            if last.get("serial", 1) == serial:
+                return last
+        return await self._replaced(api_key, spec, secret, last)
 
     async def _replaced(self, api_key: Json, spec: APIKeySpec, secret: Json | None, last: Json | None) -> Json | None:
         """Make another key than `last`, and show it in the Secret, of which `secret` is the metadata."""
