@@ -185,3 +185,23 @@ async def test_a_full_disk_is_said_and_nothing_is_lost_or_broken(tmp_path: Path,
         await stack.ledger.kill()
         checked = sqlite3.connect(disk / "l.sqlite").execute("PRAGMA integrity_check").fetchall()
         assert checked == [("ok",)]
+
+
+async def test_a_ledger_that_is_told_to_end_ends_in_peace_and_goes_on_later(tmp_path: Path) -> None:
+    async with ledger_running(tmp_path, OBJECTS) as stack:
+        await stack.bill(posts(1)[0])
+        assert await stack.ledger.end() == 0
+        assert "Traceback" not in stack.ledger.log()
+        await stack.ledger.start()
+        assert (await totals(stack))[0] == EVENTS
+
+
+async def test_a_database_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    async with ledger_running(tmp_path, OBJECTS) as stack:
+        assert await stack.ledger.end() == 0
+        database = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.close()
+        with pytest.raises(AssertionError, match="written by a later one"):
+            await stack.ledger.start()
+        assert await stack.ledger.end() == 2
