@@ -23,7 +23,7 @@ _LONGEST: Final = 512
 
 def fields(content_type: str, raw: bytes) -> Fields:
     """The fields of a form; raises Refused (400) where it is not sound, or has one of them twice."""
-    _, options = parse_options_header(content_type)
+    _, options = parse_options_header(content_type.encode("utf-8", "surrogateescape"))
     boundary = options.get(b"boundary")
     if not boundary:
         raise Refused(errors.FORM_NOT_SOUND)

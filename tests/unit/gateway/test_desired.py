@@ -42,6 +42,27 @@ SERVICES = [
         id="IPv6 and open",
     ),
     pytest.param(
+        [
+            llmservice("a", hold=(5, 60)),
+            llmservice("b", hold=(5, 60), address="10.0.0.1:8000", replicas=0, mode="Open"),
+        ],
+        {"team-a/a": "-|0|Keys|Cold", "team-a/b": "10.0.0.1|8000|Open|Cold"},
+        {"team-a/a": "team-a/a", "team-a/b": "team-a/b"},
+        {},
+        id="cold",
+    ),
+    pytest.param(
+        [
+            llmservice("a", hold=(5, 60), address="10.0.0.1:8000", replicas=1),
+            llmservice("b", hold=(5, 60), address="10.0.0.1:8000"),
+            llmservice("c", hold=(0, 60), address="10.0.0.1:8000", replicas=0),
+        ],
+        {f"team-a/{name}": "10.0.0.1|8000|Keys" for name in "abc"},
+        {f"team-a/{name}": f"team-a/{name}" for name in "abc"},
+        {},
+        id="not cold, or nobody may wait",
+    ),
+    pytest.param(
         [llmservice("a", namespace="x"), llmservice("a", namespace="y")],
         {"x/a": "-|0|Keys", "y/a": "-|0|Keys"},
         {"x/a": "x/a", "y/a": "y/a"},
