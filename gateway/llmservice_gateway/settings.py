@@ -37,7 +37,7 @@ class Settings:
     inner_port: int = number(8406, 1, 65535)
     threads: int = number(2, 1, 64)
     max_connections: int = number(2000, 10, 1_000_000)
-    buffer_size: int = number(65536, 49152, 1048576)
+    buffer_size: int = number(81920, 49152, 1048576)
     large_body: int = number(8 * 1024 * 1024, 65536, 1024**3)
     header_timeout: int = number(10, 1, 600)
     body_timeout: int = number(30, 1, 600)

@@ -12,7 +12,7 @@ from tests.integration.gateway_stack import Stack, running
 from tests.unit.gateway.builders import apikey, llmservice, secret_key
 
 KEY = secret_key(1)
-SMALL = 65536 - 24 * 1024
+SMALL = 81920 - 24 * 1024
 LARGE = 8 * 1024 * 1024
 HEAD = f"POST /v1/completions HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n".encode()
 HOST = b"Host: h\r\n"
@@ -51,6 +51,7 @@ SHAPED = {
     "NUL in a header": (400, HEAD + HOST + b"X: \0\r\n" + SIZED),
     "20 KiB of headers": (431, HEAD + HOST + b"X: " + b"y" * 20480 + b"\r\n" + SIZED),
     "20 KiB key": (431, HEAD.replace(b"llms_", b"llms_" + b"0" * 20480) + HOST + SIZED),
+    "64 KiB key": (431, HEAD.replace(b"llms_", b"llms_" + b"0" * 65536) + HOST + SIZED),
     "length over the limit": (413, HEAD + HOST + b"Content-Length: %d\r\n\r\n" % (LARGE + 1)),
 }
 
@@ -78,7 +79,7 @@ UNPARSED = {
     "another host in the URL": HEAD.replace(b"/v1", b"http://a/v1") + HOST + SIZED,
     "bare CR": HEAD + HOST + b"X: a\rb\r\n" + SIZED,
     "bytes over 127 in the URL": HEAD.replace(b"completions", b"\xff") + HOST + SIZED,
-    "64 KiB key": HEAD.replace(b"llms_", b"llms_" + b"0" * 65536) + HOST + SIZED,
+    "80 KiB key": HEAD.replace(b"llms_", b"llms_" + b"0" * 81920) + HOST + SIZED,
     "length of 10^30": HEAD + HOST + b"Content-Length: 1" + b"0" * 30 + b"\r\n\r\n",
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }

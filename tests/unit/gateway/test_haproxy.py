@@ -38,7 +38,7 @@ def text() -> str:
     [
         "nbthread 2",
         "maxconn 2000",
-        "tune.bufsize 65536",
+        "tune.bufsize 81920",
         "stats socket unix@/run/haproxy/haproxy.sock mode 600 level admin",
         f"set-var proc.pepper env({PEPPER_VARIABLE})",
         "bind 0.0.0.0:8080 proto h1",

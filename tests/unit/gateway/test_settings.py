@@ -15,7 +15,7 @@ def test_nothing_set_is_the_contract() -> None:
     assert settings == Settings()
     ports = (settings.public_port, settings.metrics_port, settings.agent_port, settings.inner_port)
     assert ports == (8080, 8404, 8405, 8406)
-    assert settings.small_body == 40960
+    assert settings.small_body == 57344
 
 
 def test_values_are_typed() -> None:
