@@ -25,8 +25,10 @@ class Ask:
     at_once: int = 1
     rate: float = 0
     streams: int = 0
-    seconds: float = 0.8
-    warm: float = 0.2
+    seconds: float = 0.6
+    warm: float = 0.15
+    patience: float = 10
+    """Seconds that are waited for what is under way at the end."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,12 @@ class Load:
     def answers(self, target: Target) -> bool:
         """Whether one request is answered with 200."""
         try:
-            found = self._run(target, Ask(seconds=0.05, warm=0), patience="2s")
+            found = self._run(target, Ask(seconds=0.05, warm=0, patience=2))
         except ClusterError:
             return False
         return bool(found["all"]) and not found["errors"]
 
-    def _run(self, target: Target, ask: Ask, patience: str = "10s") -> dict[str, Any]:
+    def _run(self, target: Target, ask: Ask) -> dict[str, Any]:
         words = {
             "address": target.address,
             "path": target.path,
@@ -95,7 +97,7 @@ class Load:
             "streams": ask.streams,
             "warm": f"{ask.warm}s",
             "duration": f"{ask.seconds}s",
-            "patience": patience,
+            "patience": f"{ask.patience}s",
         }
         argv = ["taskset", "--cpu-list", str(self.core), str(self.program), "load"]
         argv += [f"-{name}={value}" for name, value in words.items()]
