@@ -47,7 +47,7 @@ def test_no_variable_comes_from_a_service(pod: Json) -> None:
 
 
 LEDGER_TOKEN = {"audience": "llmservice-ledger", "expirationSeconds": 3600, "path": "token"}
-VOLUMES = (
+VOLUMES: tuple[Json, ...] = (
     {"emptyDir": {}},
     {"secret": {"secretName": "llmservice-pepper", "defaultMode": 0o440}},
     {"projected": {"sources": [{"serviceAccountToken": LEDGER_TOKEN}]}},
