@@ -29,6 +29,7 @@ from llmservice_gateway.waker import Waker, Writer
 _LOG: Final = logging.getLogger(__name__)
 _SPARE_FILES: Final = 200
 _LONGEST_LINE: Final = 32 * 1024
+_LINGERING: Final = 1.0
 
 
 class Gateway:
@@ -130,6 +131,7 @@ async def _serve(app: web.Application, address: str, port: int) -> web.AppRunner
         access_log=None,
         handler_cancellation=True,
         auto_decompress=False,
+        lingering_time=_LINGERING,
         max_line_size=_LONGEST_LINE,
         max_field_size=_LONGEST_LINE,
     )
