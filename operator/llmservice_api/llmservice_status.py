@@ -66,6 +66,8 @@ class LLMServiceStatus(Conditioned):
     adapters: list[AdapterStatus] | None = Field(default=None, description="Adapters of the active revision.")
     pricing: Pricing | None = Field(default=None, description="What tokens cost, by which usage is charged.")
     wake_requested_at: str | None = Field(
-        default=None, description="When a request last waited for a service that sleeps, RFC 3339; the gateway's word."
+        default=None,
+        description="When a request last waited for a service that sleeps, RFC 3339; the gateway's word.",
+        json_schema_extra={"format": "date-time"},
     )
     placement: PlacementStatus | None = Field(default=None, description="Pool chosen.")
