@@ -239,6 +239,8 @@ def _processes(client: Any) -> list[Any]:
 
 async def _started_server(args: WorkerArgs) -> Any:
     """Ray Serve LLM's server, up; without its download tasks and telemetry actor, which load vLLM twice more."""
+    with engine_log.serve_log_kept():
+        import vllm.logger  # noqa: F401 - here, and not by one of the imports that follow
     from ray.serve.llm import LLMConfig
     from ray.serve.llm.deployment import LLMServer
 

@@ -9,6 +9,8 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +18,7 @@ PLACE: Final = "LLMSERVICE_ENGINE_LOG"
 """Environment variable: the file that failures are kept in; nothing is kept where it is not set."""
 
 _LONGEST: Final = 4000
+_SERVE: Final = "ray.serve"
 
 
 class Failure(NamedTuple):
@@ -38,6 +41,22 @@ class KeepFailures(logging.Handler):
                 file.write(_line(record))
         except (OSError, ValueError, TypeError):
             self.handleError(record)
+
+
+@contextmanager
+def serve_log_kept() -> Iterator[None]:
+    """Around vLLM's first import, which configures logging and thereby closes every handler that there is.
+
+    Ray Serve's would lose its file: the replica logs no more, and a controller that was started anew asks each replica
+    for that file and stops one that does not know it.
+    """
+    found = [each for each in logging.getLogger(_SERVE).handlers if isinstance(each, MemoryHandler)]
+    kept = [(handler, handler.target) for handler in found]
+    try:
+        yield
+    finally:
+        for handler, target in kept:
+            handler.setTarget(target)
 
 
 def failures(place: Path) -> list[Failure]:

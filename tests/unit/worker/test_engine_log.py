@@ -1,11 +1,21 @@
 import json
 import logging
 from importlib import resources
+from logging.config import dictConfig
+from logging.handlers import MemoryHandler
 from pathlib import Path
 
 import pytest
 
-from llmservice_worker.engine_log import PLACE, Failure, KeepFailures, described, failures, root_exception
+from llmservice_worker.engine_log import (
+    PLACE,
+    Failure,
+    KeepFailures,
+    described,
+    failures,
+    root_exception,
+    serve_log_kept,
+)
 from llmservice_worker.output import ContainerLog
 
 
@@ -73,3 +83,27 @@ def test_vllms_configuration_names_our_handlers() -> None:
     handlers = json.loads(text)["handlers"]
     assert handlers["failures"]["class"] == f"{KeepFailures.__module__}.{KeepFailures.__qualname__}"
     assert handlers["output"]["class"] == f"{ContainerLog.__module__}.{ContainerLog.__qualname__}"
+
+
+def test_ray_serves_log_outlives_vllms_configuration(tmp_path: Path) -> None:
+    file = logging.FileHandler(tmp_path / "replica.log")
+    memory = MemoryHandler(1, target=file)
+    serve = logging.getLogger("ray.serve")
+    serve.addHandler(memory)
+    try:
+        with serve_log_kept():
+            dictConfig({"version": 1, "disable_existing_loggers": False})
+        assert memory.target is file
+        serve.error("still here")
+    finally:
+        serve.removeHandler(memory)
+        file.close()
+    assert "still here" in (tmp_path / "replica.log").read_text()
+
+
+def test_without_it_the_configuration_takes_the_file(tmp_path: Path) -> None:
+    file = logging.FileHandler(tmp_path / "replica.log")
+    memory = MemoryHandler(1, target=file)
+    dictConfig({"version": 1, "disable_existing_loggers": False})
+    assert memory.target is None, "what Python does to handlers: serve_log_kept can go when it stops"
+    file.close()
