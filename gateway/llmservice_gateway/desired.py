@@ -83,7 +83,7 @@ def _matches(pattern: str, model: str) -> bool:
 
 def _add_service(maps: Maps, service: Service) -> None:
     mode = OPEN if service.open else "Keys"
-    held = f"|{COLD}" if service.cold and service.hold.requests else ""
+    held = f"|{COLD}" if service.is_waited_for else ""
     place = f"{service.address.ip}|{service.address.port}" if service.address else "-|0"
     maps["routes"][service.route] = f"{place}|{mode}{held}"
     for model in (*service.models, *service.adapters):

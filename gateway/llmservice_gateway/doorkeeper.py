@@ -83,19 +83,30 @@ class Doorkeeper:
     async def answer(self, passage: Passage) -> Answered:
         """Where the model answered, and its answer, whose body is still to be read. Raises Refused."""
         service = self._service(passage)
-        door = self._doors.get(passage.route)
-        if service.address is not None and self._is_up(service) and (door is None or door.line.is_passed):
-            try:
-                answer = await self._upstreams.insist(service.address, passage.asked)
-            except NoAnswer as lost:
-                if not service.cold or not lost.again:
-                    raise Refused(lost.error) from lost
-            else:
-                if not service.cold or not is_not_up(answer):
-                    return service.address, answer
-                answer.close()
+        if service.address is not None and self._is_passed(service):
+            answered = await self._insisted(service, service.address, passage.asked)
+            if answered is not None:
+                return answered
             self._proved.pop(passage.route, None)
         return await self._hold(service, passage)
+
+    def _is_passed(self, service: Service) -> bool:
+        """Whether a request may go at once, because nobody waits for the service or is about to go."""
+        door = self._doors.get(service.route)
+        return not service.is_waited_for or (self._is_up(service) and (door is None or door.line.is_passed))
+
+    async def _insisted(self, service: Service, address: Address, asked: Asked) -> Answered | None:
+        """The answer after as many tries as HAProxy makes; None where it is to be waited for. Raises Refused."""
+        try:
+            answer = await self._upstreams.insist(address, asked)
+        except NoAnswer as lost:
+            if not service.is_waited_for or not lost.again:
+                raise Refused(lost.error) from lost
+            return None
+        if not service.is_waited_for or not is_not_up(answer):
+            return address, answer
+        answer.close()
+        return None
 
     async def _hold(self, service: Service, passage: Passage) -> Answered:
         door = self._doors.setdefault(passage.route, _Door())

@@ -1,6 +1,7 @@
 """Requests to a model by the agent itself, by the rules that haproxy.cfg has for those that it forwards."""
 
 import io
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,12 @@ from llmservice_gateway.errors import ApiError
 from llmservice_gateway.objects import Address
 
 TRIES: Final = 3
+_KEEP_ALIVE: Final = (
+    ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 10),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL), 5),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPCNT), 3),
+)
 _MADE_HERE: Final = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
@@ -90,11 +97,20 @@ async def upstreams(connect: float, silence: float) -> AsyncIterator[Upstreams]:
     """Waits `connect` seconds for a connection, and `silence` seconds for each further piece of an answer."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=silence)
     # Each request has its connection: a Service spreads connections over pods, and none is kept to one that went.
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    connector = aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=_watched)
     async with aiohttp.ClientSession(
         timeout=timeout, connector=connector, auto_decompress=False, trace_configs=[_tells_when_sent()]
     ) as session:
         yield Upstreams(session)
+
+
+def _watched(info: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket that notices within 25 s that its peer's node vanished, which closes nothing."""
+    family, kind, protocol, _, _ = info
+    made = socket.socket(family, kind, protocol)
+    for option, value in _KEEP_ALIVE:
+        made.setsockopt(*option, value)
+    return made
 
 
 def _tells_when_sent() -> aiohttp.TraceConfig:

@@ -72,6 +72,11 @@ class Service:
         return self.address is None or self.replicas == 0
 
     @property
+    def is_waited_for(self) -> bool:
+        """Whether requests are held until it is up."""
+        return self.cold and self.hold.requests > 0
+
+    @property
     def route(self) -> str:
         """`<namespace>/<name>`, which is also how its URL begins."""
         return f"{self.namespace}/{self.name}"

@@ -114,6 +114,13 @@ async def test_who_may_not_wait_is_told_so_at_once(stack: Stack) -> None:
     assert (answer.status, answer.error["code"]) == (503, "model_not_ready")
     answer = await stack.post(CHAT, {"model": "m", "pad": "x" * 100_000}, KEY)
     assert (answer.status, answer.error["code"]) == (503, "model_not_ready")
+    await stack.put("llmservices", up(stack, hold=(0, 60), replicas=0))
+    for pad in ("", "x" * 100_000):
+        assert (await stack.post(CHAT, {"model": "m", "pad": pad}, KEY)).status == 200
+    await stack.put("llmservices", up(stack, hold=(0, 60), replicas=0, address="127.0.0.1:9"))
+    for pad in ("", "x" * 100_000):
+        answer = await stack.post(CHAT, {"model": "m", "pad": pad}, KEY)
+        assert (answer.status, answer.error["code"]) == (503, "service_unavailable")
     assert stack.wakes.seen == []
 
 

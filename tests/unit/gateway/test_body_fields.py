@@ -1,6 +1,9 @@
 """What is read of a large JSON body, against Python's own reader."""
 
+import asyncio
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -76,6 +79,20 @@ def test_windows_end_anywhere(piece: bytes, shift: int) -> None:
     text = b"x" * (WINDOW + shift) + piece * (WINDOW // len(piece))
     assert fields(b'{"a": "%s", "b": ["%s"], "model": "m"}' % (text, text)) == Fields("m")
     assert fields(b'{"a": 1%s, "model": "m"}' % (b" " * (WINDOW + shift))) == Fields("m")
+
+
+async def test_others_go_on_while_a_thread_looks_through_megabytes() -> None:
+    """It stops for them again and again; a reader that is one call into C would not."""
+    raw = b'{"a": [' + b'[1, ""],' * 290_000 + b'1], "model": "m"}'
+    stops, last = 0, time.monotonic()
+    with ThreadPoolExecutor(1) as thread:
+        looking = asyncio.get_running_loop().run_in_executor(thread, fields, raw)
+        while not looking.done():
+            await asyncio.sleep(0)
+            stops += time.monotonic() - last > 0.001
+            last = time.monotonic()
+    assert looking.result() == Fields("m")
+    assert stops >= 5
 
 
 TOP = st.recursive(
