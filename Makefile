@@ -32,17 +32,20 @@ demo-down: $(STAMP) ## End the demo and its cluster; what was built and download
 	@$(RUN) -m hack.demo down
 
 ##@ Tests
-.PHONY: test test-unit test-integration test-e2e
+.PHONY: test test-unit test-integration test-e2e chaos-metering
 test: test-unit test-integration test-e2e ## All three layers of tests
 
 test-unit: $(STAMP) ## Without a cluster; seconds
 	$(RUN) -m pytest tests/unit $(PYTEST)
 
 test-integration: $(STAMP) ## Against a real API server; minutes
-	$(RUN) -m pytest tests/integration $(PYTEST)
+	$(RUN) -m pytest tests/integration tests/chaos $(PYTEST)
 
 test-e2e: $(STAMP) ## On a real cluster with a real model; it is taken down again unless it was up
 	$(RUN) -m pytest tests/e2e $(PYTEST)
+
+chaos-metering: $(STAMP) ## Is all billed once while parts are killed? CHAOS_REQUESTS=10000, CHAOS_SEED=; one JSON line last
+	@$(RUN) -m tests.chaos.metering
 
 ##@ Before a commit
 .PHONY: lint generate golden verify

@@ -143,6 +143,12 @@ class LedgerProcess:
         inherited = {name: text for name, text in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"}
         self._environment = {**inherited, "PYTHONPATH": os.pathsep.join(sys.path), **own, **settings}
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self) -> None:
         """Starts it and waits until it is ready."""
         with (self._folder / "ledger.log").open("ab") as log:

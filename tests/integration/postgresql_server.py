@@ -38,6 +38,12 @@ class PostgreSQL:
         """As the Secret holds it."""
         return f"postgresql://ledger:{self._password}@127.0.0.1:{self._port}/ledger"
 
+    @property
+    def pid(self) -> int:
+        """Of the server that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
     def make(self) -> None:
         """Makes the data directory."""
         if self._user:
