@@ -116,7 +116,8 @@ class EngineReplica:
         heard = [lines(output.opened()), Metrics(REGISTRY, PATHS | TASK_PATHS).heard]
         if self._metering is None:
             return AccessLog(app, heard, time.monotonic)
-        return self._metering.around(AccessLog(app, [*heard, self._metering.heard], time.monotonic))
+        # Usage first: what a log or a metric fails at costs nobody's event.
+        return self._metering.around(AccessLog(app, [self._metering.heard, *heard], time.monotonic))
 
     def _served(self) -> Served:
         config = self._client.model_config

@@ -92,14 +92,15 @@ class Validation:
 def normalised(route: Route, body: dict[str, Any], key: str) -> dict[str, Any]:
     """A valid `body` as the engine gets it: no nulls, nothing that it does not know, its cache apart by `key`.
 
-    Why a salt: with a cache of prefixes in common, the time to the first token tells what another key has sent.
+    Why a salt: with a cache of prefixes in common, the time to the first token tells what another key has sent. Those
+    without a key (access Open) share one cache, and no salt of theirs is that of a key.
     """
     kept = {
         name: _without_nulls(value) if name in _CONVERSATIONS else value
         for name, value in body.items()
         if value is not None and name not in route.request.IGNORED
     }
-    if route.salted and key:
+    if route.salted and (key or "cache_salt" in kept):
         kept["cache_salt"] = f"{key}:{kept.get('cache_salt', '')}"
     return kept
 

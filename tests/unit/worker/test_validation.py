@@ -85,11 +85,11 @@ async def test_nulls_of_messages_are_left_out_and_those_of_tool_inputs_kept() ->
 
 async def test_each_key_has_its_own_cache_of_prompts() -> None:
     salts = []
-    for key in ("one", "two"):
+    for key, given in (("one", "x"), ("two", "x"), ("", "one:x")):
         engine = Engine()
-        await send(engine, {**CHAT, "cache_salt": "x"}, headers={"x-llmservice-key-id": key})
+        await send(engine, {**CHAT, "cache_salt": given}, headers={"x-llmservice-key-id": key} if key else {})
         salts.append(engine.body["cache_salt"])
-    assert salts == ["one:x", "two:x"]
+    assert salts == ["one:x", "two:x", ":one:x"], "nobody without a key writes another's salt"
     engine = Engine()
     await send(engine, CHAT)
     assert "cache_salt" not in engine.body
