@@ -17,8 +17,6 @@ _EMBEDDING: Final = ("embeddings", "score", "rerank", "classify")
 _AUDIO: Final = "audio/%"
 _LISTS: Final = ("project_ids", "user_ids", "api_key_ids", "models")
 _GROUPS: Final = ("project_id", "user_id", "api_key_id", "model")
-_ALWAYS_NULL: Final = ("user_id", "batch", "service_tier", "api_source")
-"""Groups that OpenAI has and this installation does not: each result is in the one group without a name."""
 LINE_ITEM: Final = "line_item"
 
 
