@@ -24,6 +24,13 @@ TOO_LARGE: Final = ApiError(413, "request_too_large", f"The body is larger than 
 ENCODED: Final = ApiError(415, "unsupported_content_encoding", "Send the body without Content-Encoding.")
 BAD_HTTP: Final = ApiError(400, "bad_request", "The request is not well-formed HTTP.")
 INTERNAL: Final = ApiError(500, "internal_error", "The ledger failed on this request.", type=SERVER)
+# Why is said in the log only: a driver's text names hosts, users and statements, and answers reach clients.
+DATABASE_AWAY: Final = ApiError(
+    503, "database_unavailable", "The database cannot be used now: try again.", type=SERVER, headers=_AGAIN
+)
+TOKENS_UNKNOWN: Final = ApiError(
+    503, "tokens_unavailable", "The cluster does not review tokens now: try again.", type=SERVER, headers=_AGAIN
+)
 
 
 class Said(Exception):
@@ -66,11 +73,11 @@ def failures(metrics: Metrics) -> Middleware:
             return answer(said.error)
         except StoreFailed as error:
             _LOG.error("%s %s: the database failed: %s", request.method, request.path, error)
-            return answer(_unavailable("database_unavailable", f"The database cannot be used now ({error})."))
+            return answer(DATABASE_AWAY)
         except IdentitiesUnknown as error:
             metrics.failures.labels("token_review").inc()
             _LOG.error("tokens cannot be reviewed: %s", error)
-            return answer(_unavailable("tokens_unavailable", f"The cluster does not review tokens now ({error})."))
+            return answer(TOKENS_UNKNOWN)
         except web.HTTPException as error:
             return answer(_of_aiohttp(error))
         except Exception:  # noqa: BLE001 - the outermost place: said in the log, and not to the client
