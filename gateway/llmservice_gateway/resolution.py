@@ -6,7 +6,7 @@ For requests whose body HAProxy cannot read. The rules stand in haproxy.cfg too,
 import re
 from typing import Final
 
-from llmservice_gateway.desired import ALL, LISTED, Maps
+from llmservice_gateway.desired import ALL, LISTED, OPEN, Maps
 
 _ADAPTER: Final = re.compile(r"(?s)(.*):[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
@@ -23,6 +23,8 @@ def route_of(maps: Maps, key_id: str, model: str) -> str | None:
     route = maps["dynamic"].get(adapted) or maps["models"].get(by_name)
     if route is None or route not in maps["routes"]:
         return None
+    if maps["routes"][route].split("|")[2] == OPEN:
+        return route
     listed = (f"{key_id}|{route}", f"{key_id}||{by_name}", f"{key_id}||{adapted}:*")
     opens = reach == ALL or (reach == LISTED and any(each in maps["allow"] for each in listed))
     return route if opens else None

@@ -14,7 +14,7 @@ from tests.integration.gateway_stack import Stack, completion, event, running
 from tests.integration.test_gateway_failures import PLAIN, bad_gateway, failing, hang_up, reset
 from tests.unit.gateway.builders import PEPPER, apikey, llmservice, secret_key
 
-ALL, BASE, ONE, DYNAMIC, ONE_DYNAMIC = (secret_key(number) for number in range(1, 6))
+ALL, BASE, ONE, DYNAMIC, ONE_DYNAMIC, ADMIN = (secret_key(number) for number in range(1, 7))
 CHAT = "/v1/chat/completions"
 PAD = "x" * 100_000
 LARGE = 8 * 1024 * 1024
@@ -32,6 +32,8 @@ async def gateway() -> AsyncIterator[Stack]:
             llmservice("folder", aliases=["f"], dynamic=True, address=here),
             llmservice("away"),
             llmservice("gone", address="127.0.0.1:9"),
+            llmservice("free", mode="Open", adapters=["tale"], dynamic=True, address=here),
+            llmservice("theirs", namespace="team-b", mode="Open", address=here),
         )
         await stack.put(
             "apikeys",
@@ -40,6 +42,7 @@ async def gateway() -> AsyncIterator[Stack]:
             apikey(3, models=["legal"]),
             apikey(4, models=["f:*"]),
             apikey(5, models=["folder:a"]),
+            apikey(6, role="Admin"),
         )
         yield stack
 
@@ -100,6 +103,11 @@ RESOLVED = [
     *((ONE, model, 404) for model in ("org/base", "med", "folder", "folder:a")),
     *((DYNAMIC, model, 404) for model in ("f", "folder", "folder:a", "legal")),
     *((ONE_DYNAMIC, model, 404) for model in ("folder", "folder:b", "f:a")),
+    *((key, "free", 200) for key in (ALL, BASE, ONE, ADMIN)),
+    *((key, model, 200) for key in (ONE, ADMIN) for model in ("tale", "free:x")),
+    (ADMIN, "org/base", 404),
+    (ALL, "theirs", 404),
+    (PEPPER.probe_key(), "free", 404),
     (ALL, "away", 503),
     (PEPPER.probe_key(), "org/base", 404),
 ]

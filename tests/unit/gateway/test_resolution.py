@@ -17,6 +17,8 @@ def maps() -> Maps:
         llmservice("folder", aliases=["f"], dynamic=True),
         llmservice("named", aliases=["folder:own", "f:own"]),
         llmservice("other", namespace="team-b", model="org/base"),
+        llmservice("free", mode="Open", dynamic=True, adapters=["tale"]),
+        llmservice("theirs", namespace="team-b", mode="Open"),
     ]
     keys = [
         apikey(1),
@@ -49,6 +51,13 @@ def maps() -> Maps:
         (DYNAMIC, "folder:b", None),
         (DYNAMIC, "f", None),
         (ADMIN, "org/base", None),
+        *((key, "free", "team-a/free") for key in (ALL, BASE, ONE, ADMIN)),
+        (BASE, "tale", "team-a/free"),
+        (ADMIN, "free:x", "team-a/free"),
+        ("", "free", None),
+        ("0" * 16, "free", None),
+        ("probe", "free", None),
+        (ALL, "theirs", None),
         ("0" * 16, "org/base", None),
         ("", "org/base", None),
         ("probe", "org/base", None),
