@@ -122,6 +122,15 @@ async def test_who_may_not_is_told_so(tmp_path: Path) -> None:
         assert (status, said) == (200, {"stored": 1, "known": 0})
 
 
+async def test_a_sender_hears_which_event_costs_more_than_any_can(tmp_path: Path) -> None:
+    async with ledger_running(tmp_path, {"apikeys": [key(1)], "llmservices": [priced("999999")]}) as stack:
+        dear = usage(prompt_tokens=10**8)
+        token = stack.cluster.worker_token("team-a")
+        status, said = await stack.post("/v1/events", {"events": [usage(), dear]}, token)
+        assert (status, said["error"]["code"], said["error"]["param"]) == (400, "invalid_event", "events[1]")
+        assert await stack.bill([usage()]) == {"stored": 1, "known": 0}
+
+
 async def test_figures_say_what_became_of_events(tmp_path: Path) -> None:
     async with ledger_running(tmp_path, {"apikeys": [key(1)], "llmservices": [priced()]}) as stack:
         event = usage()

@@ -49,12 +49,12 @@ def ledger_app(ledger: Ledger, access: Access, metrics: Metrics) -> web.Applicat
         try:
             found = parse(body)
             in_own_namespace(found, identity)
+            if not ledger.ready:
+                raise unready("it has not listed keys, prices and budgets yet")
+            return as_json(asdict(await ledger.record(found)))
         except Refused as refused:
             metrics.events.labels("refused").inc()
             raise _refused(refused) from None
-        if not ledger.ready:
-            raise unready("it has not listed keys, prices and budgets yet")
-        return as_json(asdict(await ledger.record(found)))
 
     async def sync(request: web.Request) -> web.Response:
         await access.gateway(request)

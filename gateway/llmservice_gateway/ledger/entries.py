@@ -1,15 +1,17 @@
 """An event with what it costs and who pays, and the sums that a batch of them adds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from llmservice_gateway.ledger.event import Event
-from llmservice_gateway.ledger.pricing import FREE, Cost, cost
+from llmservice_gateway.ledger.event import Event, Refused
+from llmservice_gateway.ledger.pricing import FREE, Cost, cost, decimal
 from llmservice_gateway.ledger.registry import Registry
 from llmservice_gateway.ledger.windows import MINUTE, WINDOWS, Window, bounded, start
 
 Row = dict[str, Any]
+MOST_COST: Final = 10**15
+"""Units of one event: 100,000 of the currency. The sums of a whole post, and of 9,000 such events, fit 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,16 @@ def entry(event: Event, registry: Registry, received: int, oldest: int) -> Entry
         budget,
         registry.cost_center(event.namespace, budget) if budget is not None else None,
     )
+
+
+def affordable(entries: Sequence[Entry]) -> None:
+    """Raises Refused at the first event that costs more than any can: sums with it would not fit the database."""
+    for index, each in enumerate(entries):
+        if each.cost.total > MOST_COST:
+            raise Refused(
+                f"events[{index}]: at the service's price its tokens cost more than {decimal(MOST_COST):f}",
+                f"events[{index}]",
+            )
 
 
 def event_row(entry: Entry) -> Row:

@@ -32,7 +32,7 @@ def speaking() -> Iterator[None]:
     """Turns every failure of the database into StoreFailed."""
     try:
         yield
-    except (SQLAlchemyError, psycopg.Error, OSError) as error:
+    except (SQLAlchemyError, psycopg.Error, OSError, OverflowError) as error:
         cause = getattr(error, "orig", None) or error
         said = str(cause).strip().splitlines()
         raise StoreFailed(f"{type(cause).__name__}: {said[0][:200] if said else 'no message'}") from error

@@ -8,15 +8,15 @@ import pytest
 
 from llmservice_gateway.ledger import database
 from llmservice_gateway.ledger.entries import Entry
-from llmservice_gateway.ledger.event import parse
+from llmservice_gateway.ledger.event import Refused, parse
 from llmservice_gateway.ledger.ledger import Ledger, Stored
 from llmservice_gateway.ledger.metrics import Metrics
 from llmservice_gateway.ledger.registry import Registry
 from llmservice_gateway.ledger.store import Store, StoreFailed
 from llmservice_gateway.ledger.windows import DAY
-from llmservice_gateway.source import Listed
+from llmservice_gateway.source import Listed, Put
 from tests.eventually import eventually
-from tests.unit.gateway.ledger.builders import KEY, Json, budget, key, usage
+from tests.unit.gateway.ledger.builders import KEY, Json, budget, key, priced, usage
 from tests.unit.gateway.ledger.test_event import body
 
 NOON = 1772366400000
@@ -157,3 +157,13 @@ async def test_old_events_are_swept_and_spending_in_open_windows_stays(world: Wo
     assert await world.ledger.sweep() == 10
     assert await world.ledger.sweep() == 0
     assert await world.record(usage()) == Stored(1, 0)
+
+
+async def test_an_event_that_no_sum_has_room_for_is_refused_and_the_others_can_be_stored(world: World) -> None:
+    world.ledger.registry.take(Put("llmservices", priced(*["999999"] * 3)))
+    dear = usage(prompt_tokens=100_001, cached_tokens=0, completion_tokens=0)
+    most = [usage(prompt_tokens=100_000, cached_tokens=0, completion_tokens=0) for _ in range(499)]
+    with pytest.raises(Refused, match=r"cost more than 100000\.") as refused:
+        await world.record(*most, dear)
+    assert refused.value.param == "events[499]"
+    assert await world.record(*most) == Stored(499, 0)

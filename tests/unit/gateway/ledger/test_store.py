@@ -1,6 +1,7 @@
 """Tables, migrations and sums, on SQLite; PostgreSQL's turn is in the integration tests."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from llmservice_gateway.ledger import database
 from llmservice_gateway.ledger.budgets import window_starts
 from llmservice_gateway.ledger.entries import Entry, entry, spendings, usage_rows
 from llmservice_gateway.ledger.event import Event, parse
-from llmservice_gateway.ledger.pricing import Price
+from llmservice_gateway.ledger.pricing import Cost, Price
 from llmservice_gateway.ledger.records import Key, Priced
 from llmservice_gateway.ledger.registry import Registry
 from llmservice_gateway.ledger.schema import EVENTS, METADATA, SPENDING, USAGE
@@ -155,3 +156,10 @@ def test_a_database_that_is_away_is_said(tmp_path: Path) -> None:
     store = Store(database.sqlite(tmp_path / "nowhere" / "ledger.sqlite"))
     with pytest.raises(StoreFailed, match="unable to open database file"):
         store.check()
+
+
+def test_a_number_that_the_database_has_no_room_for_is_said(engine: Engine) -> None:
+    (dear,) = [replace(each, cost=Cost(2**63, 0, 0)) for each in entries(usage())]
+    with pytest.raises(StoreFailed, match="OverflowError"):
+        Store(engine).record([dear])
+    assert len(Store(engine).record(entries(usage()))) == 1
