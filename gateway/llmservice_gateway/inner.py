@@ -1,10 +1,11 @@
 """What the agent answers over HTTP: /v1/models for HAProxy, and health and metrics for the cluster."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
+from llmservice_api.names import KEY_ID_HEADER
 from llmservice_gateway import errors
 from llmservice_gateway.activator import Activator
 from llmservice_gateway.agent import Agent
@@ -12,10 +13,8 @@ from llmservice_gateway.bodies import discard
 from llmservice_gateway.ledger_client import LedgerClient
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.organization import add_organization
+from llmservice_gateway.reply import ROUTE_HEADER
 from llmservice_gateway.settings import Settings
-
-_KEY: Final = "x-llmservice-key-id"
-_ROUTE: Final = "x-llmservice-route"
 
 
 def inner_app(
@@ -24,8 +23,8 @@ def inner_app(
     """For loopback only: it believes HAProxy on who asks (`x-llmservice-key-id`, `x-llmservice-route`)."""
 
     def visible(request: web.Request) -> list[dict[str, Any]]:
-        route = request.headers.get(_ROUTE)
-        return agent.catalog.of_route(route) if route else agent.catalog.of_key(request.headers.get(_KEY, ""))
+        route = request.headers.get(ROUTE_HEADER)
+        return agent.catalog.of_route(route) if route else agent.catalog.of_key(request.headers.get(KEY_ID_HEADER, ""))
 
     async def every_model(request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": visible(request)})
