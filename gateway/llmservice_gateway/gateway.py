@@ -88,7 +88,8 @@ class Gateway:
 
     def _limiter(self, ledger: LedgerClient) -> Limiter:
         store = RuntimeSocket(self._settings.socket, self._settings.maps, TOLD)
-        return Limiter(ledger, store, self._metrics, lambda: self._agent.keys, self._settings.name, time.time)
+        name, resync = self._settings.name, self._settings.resync_interval
+        return Limiter(ledger, store, self._metrics, lambda: self._agent.keys, name, time.time, resync)
 
     def _activator(self) -> AbstractAsyncContextManager[Activator]:
         waker = Waker(self._wakes, self._metrics, time.time)

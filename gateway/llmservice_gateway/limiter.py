@@ -34,7 +34,9 @@ class Counters(MapStore, Protocol):
 
 
 class Limiter:
-    """One beside one HAProxy. `wait` is how long the ledger may hold an answer back, in seconds; `clock` as time.time.
+    """One beside one HAProxy. `wait` is how long the ledger may hold an answer back; `clock` as time.time.
+
+    Every `resync` what HAProxy holds is read anew, since it may have lost it. Both are in seconds.
 
     While the ledger is away each gateway holds limits by its own counts, and budgets stay as they were told last.
     """
@@ -47,6 +49,7 @@ class Limiter:
         keys: Callable[[], Collection[Key]],
         gateway: str,
         clock: Callable[[], float],
+        resync: float,
         wait: float = 1.0,
     ) -> None:
         self._ledger = ledger
@@ -55,10 +58,12 @@ class Limiter:
         self._keys = keys
         self._gateway = gateway
         self._clock = clock
+        self._resync = resync
         self._wait = wait
         self._version = 0
         self._held: Maps | None = None
         self._counted: dict[str, tuple[int, int]] = {}
+        self._compare_at = 0.0
         self._away = False
 
     async def run(self) -> None:
@@ -66,8 +71,15 @@ class Limiter:
         loop = asyncio.get_running_loop()
         while True:
             next_turn = loop.time() + self._wait
+            self._compare(loop.time())
             if not await self._turn():
                 await asyncio.sleep(next_turn - loop.time())
+
+    def _compare(self, now: float) -> None:
+        """Forgets what HAProxy was told where it is time to ask HAProxy itself."""
+        if now >= self._compare_at:
+            self._held, self._counted = None, {}
+            self._compare_at = now + self._resync
 
     async def _turn(self) -> bool:
         """One exchange; whether the ledger had something new, and so should be asked again at once."""

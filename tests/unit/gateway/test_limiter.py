@@ -77,11 +77,11 @@ class HAProxy:
 
 
 @asynccontextmanager
-async def running(ledger: Ledger, haproxy: HAProxy, wait: float = 0.001) -> AsyncIterator[Metrics]:
+async def running(ledger: Ledger, haproxy: HAProxy, wait: float = 0.001, resync: float = 3600) -> AsyncIterator[Metrics]:
     metrics = Metrics()
     key = objects.key(apikey(1, limits={"parallel": 1}))
     assert key is not None
-    limiter = Limiter(ledger, haproxy, metrics, lambda: [key], "gateway-1", lambda: NOW * 60 + 7.0, wait)
+    limiter = Limiter(ledger, haproxy, metrics, lambda: [key], "gateway-1", lambda: NOW * 60 + 7.0, resync, wait)
     task = asyncio.create_task(limiter.run())
     try:
         yield metrics
@@ -138,3 +138,13 @@ async def test_after_a_failure_of_haproxy_its_maps_are_read_anew() -> None:
         await eventually(lambda: haproxy.maps["blocks"] == {K1: "5|b"})
         assert haproxy.reads == 3
         assert b'failures_total{what="haproxy"} 2.0' in metrics.text()
+
+
+async def test_what_haproxy_lost_is_told_again_at_the_next_comparison() -> None:
+    both = {"version": 1, "keys": USED["keys"], "blocks": BLOCKED["blocks"]}
+    haproxy = HAProxy()
+    async with running(Ledger([both]), haproxy, resync=0.05):
+        for _ in range(2):
+            await eventually(lambda: haproxy.maps == {"blocks": {K1: "5|b"}} and bool(haproxy.usage))
+            haproxy.maps["blocks"].clear()
+            haproxy.usage.clear()
