@@ -77,7 +77,9 @@ class HAProxy:
 
 
 @asynccontextmanager
-async def running(ledger: Ledger, haproxy: HAProxy, wait: float = 0.001, resync: float = 3600) -> AsyncIterator[Metrics]:
+async def running(
+    ledger: Ledger, haproxy: HAProxy, wait: float = 0.001, resync: float = 3600
+) -> AsyncIterator[Metrics]:
     metrics = Metrics()
     key = objects.key(apikey(1, limits={"parallel": 1}))
     assert key is not None
