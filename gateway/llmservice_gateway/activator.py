@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 
 from llmservice_api.names import KEY_ID_HEADER
 from llmservice_gateway import body_fields, errors, form_fields
-from llmservice_gateway.bodies import Room, discard, read
+from llmservice_gateway.bodies import discard, read, rooms
 from llmservice_gateway.body_fields import Fields
 from llmservice_gateway.desired import Maps
 from llmservice_gateway.doorkeeper import Answered, Doorkeeper, Passage, Services
@@ -60,7 +60,7 @@ class Activator:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        self._room = Room(settings.body_memory)
+        self._rooms = rooms(settings.body_memory, settings.large_body, settings.small_body)
 
     async def run(self) -> None:
         """Follows what changes; runs until cancelled."""
@@ -81,11 +81,11 @@ class Activator:
 
     async def _answered(self, request: web.Request, reply: Reply) -> Answered:
         """The body takes its room until the answer has begun."""
-        place = self._room.place()
+        key_id = request.headers.get(KEY_ID_HEADER, "")
+        place = self._rooms.place(key_id)
         try:
             body = await read(request.content, place, self._settings.large_body, self._settings.upload_timeout)
             await self._look_into(request, reply, body)
-            key_id = request.headers.get(KEY_ID_HEADER, "")
             asked = Asked(request.raw_path, _headers(request, reply.route), body)
             return await self._passed(Passage(reply.route, asked, lambda: self._check(key_id)), reply)
         finally:

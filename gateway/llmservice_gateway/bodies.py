@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections import Counter
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import StreamReader, web
@@ -11,40 +13,78 @@ from llmservice_gateway import errors
 from llmservice_gateway.errors import Refused
 
 _PATIENCE: Final = 0.3
+_SHARES: Final = 4
 
 
 class Room:
-    """Memory for bodies, `most` bytes of it."""
+    """Memory for bodies, `most` bytes of it: to each owner a quarter, and room for one body of `largest` bytes."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, largest: int) -> None:
         self._left = most
+        self._share = max(most // _SHARES, largest)
+        self._taken: Counter[str] = Counter()
 
-    def place(self) -> "Place":
-        """A place that grows as its body comes in."""
-        return Place(self)
-
-    def take(self, size: int) -> None:
-        """Raises Refused (503) where there is no room for `size` further bytes; negative: gives back."""
-        if size > self._left:
+    def take(self, owner: str, size: int) -> None:
+        """Raises Refused (503) where there is no room for `size` further bytes, or the owner has its share."""
+        if size > self._left or self._taken[owner] + size > self._share:
             raise Refused(errors.BODIES_FULL)
         self._left -= size
+        self._taken[owner] += size
+
+    def give(self, owner: str, size: int) -> None:
+        """Gives back what was taken."""
+        self._left += size
+        self._taken[owner] -= size
+        if not self._taken[owner]:
+            del self._taken[owner]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """One for bodies of up to `small_body` bytes, which wait for cold models, and one for all larger ones.
+
+    Large bodies so keep no small one out.
+    """
+
+    small: Room
+    large: Room
+    small_body: int
+
+    def place(self, owner: str) -> "Place":
+        """A place that grows as its body comes in; `owner`: the id of the key that asks."""
+        return Place(self, owner)
+
+    def of(self, size: int) -> Room:
+        """The room in which a body of the size is."""
+        return self.small if size <= self.small_body else self.large
+
+
+def rooms(most: int, large_body: int, small_body: int) -> Rooms:
+    """`most` bytes for large bodies, and a quarter of that besides for small ones."""
+    return Rooms(Room(most // _SHARES, small_body), Room(most, large_body), small_body)
 
 
 class Place:
-    """What one body takes of the room until it is left."""
+    """What one body takes until it is left."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, rooms: Rooms, owner: str) -> None:
+        self._rooms = rooms
+        self._owner = owner
         self._size = 0
 
     def grow(self, size: int) -> None:
-        """Takes `size` bytes more; raises Refused (503)."""
-        self._room.take(size)
+        """Takes `size` bytes more, in the other room where it is small no longer; raises Refused (503)."""
+        before, now = self._rooms.of(self._size), self._rooms.of(self._size + size)
+        if now is before:
+            now.take(self._owner, size)
+        else:
+            now.take(self._owner, self._size + size)
+            before.give(self._owner, self._size)
         self._size += size
 
     def leave(self) -> None:
         """Gives back what was taken; more than once does no harm."""
-        self._room.take(-self._size)
+        self._rooms.of(self._size).give(self._owner, self._size)
         self._size = 0
 
 

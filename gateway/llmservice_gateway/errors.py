@@ -212,7 +212,7 @@ HOLD_OVER: Final = ApiError(
 BODIES_FULL: Final = ApiError(
     503,
     "overloaded",
-    "The gateway holds as many large bodies as it can.",
+    "The gateway holds as many bodies as it can, of all keys or of this one.",
     type=SERVER,
     headers=(("retry-after", RETRY_AFTER),),
 )

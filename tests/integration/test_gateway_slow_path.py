@@ -297,3 +297,28 @@ async def test_a_slow_sender_gets_a_408_and_too_many_bodies_a_503() -> None:
         release.set()
         assert (await first).status == 200
         assert (await stack.post(CHAT, half, ALL)).status == 200
+
+
+async def test_a_key_that_fills_its_share_shuts_no_other_out() -> None:
+    async with running(body_memory=LARGE // 2, large_body=LARGE // 8) as stack:
+        await stack.put("llmservices", llmservice("m", address=stack.upstream.address), llmservice("c", hold=(5, 60)))
+        await stack.put("apikeys", apikey(1), apikey(2))
+        release = asyncio.Event()
+
+        async def thinking(request: web.Request) -> web.StreamResponse:
+            stack.upstream.seen.append((request.path_qs, request.headers.copy(), await request.read()))
+            await release.wait()
+            return web.json_response(completion())
+
+        stack.upstream.handler = thinking
+        share = {"model": "m", "pad": "x" * 900_000}
+        asking = [asyncio.create_task(stack.post(CHAT, share, ALL))]
+        await eventually(lambda: len(stack.upstream.seen) == 1)
+        assert (await stack.post(CHAT, share, ALL)).error["code"] == "overloaded"
+        asking.append(asyncio.create_task(stack.post(CHAT, share, BASE)))
+        await eventually(lambda: len(stack.upstream.seen) == 2)
+        asking.append(asyncio.create_task(stack.post(CHAT, {"model": "c"}, ALL)))
+        await eventually(lambda: stack.figure("llmservice_gateway_held_requests") == 1)
+        await stack.put("llmservices", llmservice("c", hold=(5, 60), address=stack.upstream.address, replicas=1))
+        release.set()
+        assert [answer.status for answer in await asyncio.gather(*asking)] == [200] * 3
