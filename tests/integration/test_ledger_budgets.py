@@ -142,7 +142,7 @@ async def test_figures_say_what_became_of_events(tmp_path: Path) -> None:
             'llmservice_ledger_events_total{result="stored"} 1.0',
             'llmservice_ledger_events_total{result="known"} 2.0',
             'llmservice_ledger_events_total{result="refused"} 1.0',
-            'llmservice_ledger_tokens_total{kind="cached",model="llama",namespace="team-a"} 40.0',
+            'llmservice_ledger_tokens_total{kind="cached",namespace="team-a",service="llama"} 40.0',
             "llmservice_ledger_commit_seconds_count 2.0",
         ):
             assert line in figures

@@ -19,6 +19,7 @@ class Entry:
     """What is stored of an event. `at` is when it counts, `received` when it came (ms since 1970).
 
     `budget` is that of its key, where that is one of the event's own namespace; `cost_center` is the Budget's.
+    `priced`: the registry knows its service, be it at no cost.
     """
 
     event: Event
@@ -26,7 +27,8 @@ class Entry:
     received: int
     cost: Cost
     budget: str | None
-    cost_center: str | None = None
+    cost_center: str | None
+    priced: bool
 
     @property
     def tokens(self) -> int:
@@ -58,16 +60,17 @@ class Spent:
 
 def entry(event: Event, registry: Registry, received: int, oldest: int) -> Entry:
     """The event at the price and with the budget that hold now; `oldest` is the first instant that is kept."""
-    price = registry.price(event.namespace, event.service) or FREE
+    price = registry.price(event.namespace, event.service)
     key = registry.key(event.key_id, event.namespace)
     budget = key.budget if key is not None else None
     return Entry(
         event,
         bounded(event.at, received, oldest),
         received,
-        cost(price, event.prompt_tokens, event.cached_tokens, event.completion_tokens),
+        cost(price or FREE, event.prompt_tokens, event.cached_tokens, event.completion_tokens),
         budget,
         registry.cost_center(event.namespace, budget) if budget is not None else None,
+        price is not None,
     )
 
 

@@ -191,8 +191,6 @@ class Ledger:
         self.spending.add(spendings(new))
         for each in new:
             self._count(each.event.key_id, each.event.namespace, each.minute, each.tokens)
-            if self.registry.price(each.event.namespace, each.event.service) is None:
-                self._metrics.unpriced.labels(each.event.namespace).inc()
         self._metrics.stored(new)
         self.refresh()
 

@@ -1,10 +1,14 @@
 """The ledger's own figures."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from llmservice_gateway.ledger.entries import Entry
+
+_OTHER: Final = "other"
+"""What a label says of services that the cluster does not know: senders can make any number of names."""
 
 
 class Metrics:
@@ -34,7 +38,7 @@ class Metrics:
         self.tokens = Counter(
             "llmservice_ledger_tokens",
             "Tokens of the events that were stored; kind: prompt (cached ones too), cached, completion.",
-            ["namespace", "model", "kind"],
+            ["namespace", "service", "kind"],
             registry=self.registry,
         )
         self.unpriced = Counter(
@@ -49,9 +53,11 @@ class Metrics:
             self.events.labels(result)
 
     def stored(self, entries: Iterable[Entry]) -> None:
-        """Counts the tokens of events that were stored."""
+        """Counts events that were stored, and their tokens."""
         for each in entries:
-            place = (each.event.namespace, each.event.model)
+            place = (each.event.namespace, each.event.service if each.priced else _OTHER)
+            if not each.priced:
+                self.unpriced.labels(each.event.namespace).inc()
             self.tokens.labels(*place, "prompt").inc(each.event.prompt_tokens)
             self.tokens.labels(*place, "cached").inc(each.event.cached_tokens)
             self.tokens.labels(*place, "completion").inc(each.event.completion_tokens)
