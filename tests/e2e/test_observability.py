@@ -10,12 +10,12 @@ import yaml
 from hack import dashboard
 from hack.cluster.poll import wait_until
 from hack.helm import CHART, NAMESPACE
-from llmservice_api.names import LABEL_SERVICE, REPLICA_PORT
+from llmservice_api.names import LABEL_REVISION, REPLICA_PORT
 from tests.e2e.site import ROOM, SERVICE, Site
 from tests.unit.chart.promql import metric_names, scraped_names
 
 SECRET = "the walrus said that the time has come"
-SCRAPED = (("gateway", 8404), ("gateway", 8405), ("operator", 8080))
+SCRAPED = (("gateway", 8404), ("gateway", 8405), ("operator", 8080), ("ledger", 8410))
 
 
 def pod_of(site: Site, namespace: str, selector: str) -> str:
@@ -26,8 +26,11 @@ def pod_of(site: Site, namespace: str, selector: str) -> str:
 
 
 def worker(site: Site) -> str:
-    """A worker pod of the served model."""
-    return pod_of(site, ROOM, f"{LABEL_SERVICE}={SERVICE},ray.io/node-type=worker")
+    """A worker pod of the served model that requests go to: one of the revision before may still drain."""
+    found = site.service(ROOM, SERVICE)
+    assert found is not None
+    active = found["status"]["revision"]["active"]
+    return pod_of(site, ROOM, f"{LABEL_REVISION}={active},ray.io/node-type=worker")
 
 
 def scrape(site: Site, namespace: str, pod: str, port: int, path: str = "metrics") -> str:
@@ -131,7 +134,7 @@ def test_no_log_holds_a_word_of_a_prompt(served: Site) -> None:
 
 
 def test_every_part_logs_lines_of_json(served: Site) -> None:
-    for component in ("gateway", "operator"):
+    for component in ("gateway", "operator", "ledger"):
         pod = pod_of(served, NAMESPACE, f"app.kubernetes.io/component={component}")
         lines = served.api.kubectl("logs", "--namespace", NAMESPACE, pod).splitlines()
         assert [line for line in lines if not line.startswith("{")] == []
