@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.chaos.processes import is_gone
 from tests.eventually import eventually
+from tests.integration.relay import Relay
 
 _PATIENCE_S: Final = 600
 _LONGEST_DOWN_S: Final = 1.0
@@ -44,6 +45,22 @@ def schedule(chance: random.Random, requests: int, times: int, parts: Mapping[st
     return sorted(drawn, key=lambda kill: kill.after)
 
 
+async def cut_answers(relay: Relay, points: Sequence[int], ended: Callable[[], int]) -> int:
+    """Once so many requests are over, the ledger's next answer reaches nobody, though it stored; how often it was so.
+
+    A kill seldom falls between a commit and its answer; this makes sure that events are sent twice.
+    """
+    for point in points:
+        await eventually(partial(_is_over, ended, point), _PATIENCE_S, 0.01)
+        relay.cut_after = 0
+        await eventually(lambda: relay.cut_after is None, _PATIENCE_S, 0.01)
+    return len(points)
+
+
+def _is_over(ended: Callable[[], int], point: int) -> bool:
+    return ended() >= point
+
+
 class Killer:
     """Carries a schedule out. `ended` says how many requests are over, `say` is told of each kill."""
 
@@ -59,11 +76,8 @@ class Killer:
         """Returns when all that was killed runs again."""
         async with asyncio.TaskGroup() as tasks:
             for kill in kills:
-                await eventually(partial(self._is_due, kill), _PATIENCE_S, 0.01)
+                await eventually(partial(_is_over, self._ended, kill.after), _PATIENCE_S, 0.01)
                 tasks.create_task(self._carry_out(kill))
-
-    def _is_due(self, kill: Kill) -> bool:
-        return self._ended() >= kill.after
 
     async def _carry_out(self, kill: Kill) -> None:
         part = self._parts[kill.part][kill.index]

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from tests.chaos import worker
 from tests.chaos.clients import Clients, plans
 from tests.chaos.engine import read_book
 from tests.chaos.judgement import judge, told
-from tests.chaos.kills import Killer, schedule
+from tests.chaos.kills import Killer, cut_answers, schedule
 from tests.chaos.site import DATABASES, KEY, Database, Site, site_running
 from tests.eventually import eventually
 
@@ -49,15 +50,17 @@ async def run(database: Database, asked: Run, folder: Path, say: Callable[[str],
         clients = Clients([each.url for each in site.gateways], KEY, worker.MODEL)
         killer = Killer(site.parts, lambda: clients.told.ended, say)
         kills = schedule(chance, asked.requests, asked.kills, {name: len(each) for name, each in site.parts.items()})
+        # Not of the last ones: there must be something left to post.
+        points = sorted(chance.randrange(asked.requests * 9 // 10) for _ in range(asked.kills))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(killer.run(kills))
+            cutting = tasks.create_task(cut_answers(site.relay, points, lambda: clients.told.ended))
             tasks.create_task(clients.run(plans(chance, asked.requests, asked.leaving), AT_ONCE))
         figures = await _judged(site, clients, begun)
     assert killer.done == dict.fromkeys(site.parts, asked.kills), killer.done
     ended = {name: getattr(clients.told, name) for name in ("answered", "left", "broken")}
-    return {"requests": clients.told.ended, **ended, "kills": dict(killer.done), **figures} | {
-        "seconds": round(time.time() - begun, 1)
-    }
+    done = {"kills": dict(killer.done), "answers_cut": cutting.result()}
+    return {"requests": clients.told.ended, **ended, **done, **figures, "seconds": round(time.time() - begun, 1)}
 
 
 async def _judged(site: Site, clients: Clients, begun: float) -> Json:
@@ -73,6 +76,9 @@ async def _judged(site: Site, clients: Clients, begun: float) -> Json:
 
 async def main() -> int:
     """Both databases, one after the other; the exit status."""
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # else all its processes stay
     requests = int(os.environ.get("CHAOS_REQUESTS", "10000"))
     seed = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(10**6))
     asked = Run(seed, requests, max(requests // 80, 5), int(os.environ.get("CHAOS_KILLS", "10")))

@@ -14,6 +14,7 @@ from tests.chaos.processes import GatewayProcess, Place, WorkerProcess
 from tests.integration import ledger_stack
 from tests.integration.ledger_stack import GATEWAY_TOKEN, LedgerProcess, ledger_running
 from tests.integration.postgresql_server import PostgreSQL, postgresql_running
+from tests.integration.relay import Relay, relayed
 from tests.unit.gateway.builders import apikey, llmservice, secret_key
 from tests.unit.gateway.ledger.builders import Json, budget
 
@@ -27,10 +28,11 @@ _VICTIMS: Final = {"gateway": ("haproxy", "agent"), "agent": ("agent",), "haprox
 
 @dataclass(frozen=True)
 class Site:
-    """`parts`: what can be killed, by name."""
+    """`parts`: what can be killed, by name. `relay`: between the worker and the ledger."""
 
     folder: Path
     ledger: ledger_stack.Stack
+    relay: Relay
     worker: WorkerProcess
     gateways: Sequence[GatewayProcess]
     parts: Mapping[str, Sequence[Part]]
@@ -50,16 +52,17 @@ async def site_running(folder: Path, database: Database) -> AsyncIterator[Site]:
             (folder / "dsn").write_text(server.dsn)
             settings["LLMSERVICE_LEDGER_DSN_FILE"] = str(folder / "dsn")
         ledger = await stack.enter_async_context(ledger_running(folder, None, **settings))
-        one = WorkerProcess(_place(folder, ledger, ledger.cluster.worker_token(worker.NAMESPACE)))
+        relay = stack.enter_context(relayed("127.0.0.1", ledger.ledger.port))
+        one = WorkerProcess(_place(folder, relay.url, ledger.cluster.worker_token(worker.NAMESPACE)))
         for kind, raw in _objects(one.address).items():
             ledger.cluster.put(kind, raw)
         stack.push_async_callback(one.stop)
         await one.start()
-        gateways = [GatewayProcess(name, _place(folder, ledger, GATEWAY_TOKEN)) for name in ("a", "b")]
+        gateways = [GatewayProcess(name, _place(folder, ledger.ledger.url, GATEWAY_TOKEN)) for name in ("a", "b")]
         for each in gateways:
             stack.push_async_callback(each.stop)
             await each.start()
-        yield Site(folder, ledger, one, gateways, _parts(gateways, ledger.ledger, server))
+        yield Site(folder, ledger, relay, one, gateways, _parts(gateways, ledger.ledger, server))
 
 
 def _parts(
@@ -89,10 +92,10 @@ async def _kill_postgresql(server: PostgreSQL) -> Sequence[int]:
     return [found]
 
 
-def _place(folder: Path, ledger: ledger_stack.Stack, token: str) -> Place:
+def _place(folder: Path, ledger_url: str, token: str) -> Place:
     path = folder / f"{token}.token"
     path.write_text(token)
-    return Place(folder, folder / "kubeconfig", ledger.ledger.url, path)
+    return Place(folder, folder / "kubeconfig", ledger_url, path)
 
 
 def _objects(address: str) -> dict[str, Json]:

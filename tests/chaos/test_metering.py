@@ -18,6 +18,7 @@ async def test_all_is_billed_once_though_every_part_is_killed(tmp_path: Path, da
     found = await run(database, ASKED, tmp_path, said.append)
     assert found["kills"] == dict.fromkeys(PARTS[database], 1)
     assert len(said) == len(PARTS[database])
+    assert found["answers_cut"] == ASKED.kills
     assert found["answered"] + found["left"] + found["broken"] == found["requests"] == ASKED.requests
     assert found["answered"] > found["requests"] // 2
     assert (found["lost"], found["double"], found["off"], found["says_lost"]) == (0, 0, 0, 0)

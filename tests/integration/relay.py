@@ -44,7 +44,10 @@ class Relay:
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError), socket.create_connection(self._target) as server:
             threading.Thread(target=_pump, args=(client, server), daemon=True).start()
-            self._answers(server, client)
+            try:
+                self._answers(server, client)
+            finally:
+                client.shutdown(socket.SHUT_RDWR)  # closing alone waits for the other direction's thread
 
     def _answers(self, server: socket.socket, client: socket.socket) -> None:
         said = 0
@@ -54,7 +57,6 @@ class Relay:
                 self.release.wait()
             if self.cut_after is not None and said >= self.cut_after:
                 self.cut_after = None
-                client.shutdown(socket.SHUT_RDWR)  # closing alone waits for the other direction's thread
                 return
             client.sendall(self._flipped(chunk, said))
             said += len(chunk)
