@@ -7,7 +7,7 @@ is absent, the body names the model.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
@@ -26,7 +26,7 @@ from llmservice_gateway.errors import Refused
 from llmservice_gateway.forwarding import Asked, upstreams
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.reply import ROUTE_HEADER, Reply, encodable
-from llmservice_gateway.resolution import is_valid, route_of
+from llmservice_gateway.resolution import Claim, check, route_of
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.waker import Waker
 
@@ -43,11 +43,12 @@ class Known(Services, Protocol):
 
 
 class Activator:
-    """Answers HAProxy's requests. `parser` has one thread; `clock` as time.time."""
+    """Answers HAProxy's requests. `parser` has one thread; `clock` as time.time; `blocks` as of Limiter.blocks."""
 
     def __init__(
         self,
         known: Known,
+        blocks: Callable[[], Mapping[str, str]],
         doorkeeper: Doorkeeper,
         parser: ThreadPoolExecutor,
         settings: Settings,
@@ -55,6 +56,7 @@ class Activator:
         clock: Callable[[], float],
     ) -> None:
         self._known = known
+        self._blocks = blocks
         self._doorkeeper = doorkeeper
         self._parser = parser
         self._settings = settings
@@ -85,14 +87,15 @@ class Activator:
         place = self._rooms.place(key_id)
         try:
             body = await read(request.content, place, self._settings.large_body, self._settings.upload_timeout)
-            await self._look_into(request, reply, body)
+            claim = await self._look_into(request, reply, body)
             asked = Asked(request.raw_path, _headers(request, reply.route), body)
-            return await self._passed(Passage(reply.route, asked, lambda: self._check(key_id)), reply)
+            return await self._passed(Passage(reply.route, asked, lambda: self._check(claim)), reply)
         finally:
             place.leave()
 
-    async def _look_into(self, request: web.Request, reply: Reply, body: bytes) -> None:
+    async def _look_into(self, request: web.Request, reply: Reply, body: bytes) -> Claim:
         """Finds the route, where HAProxy does not know it, and whether the client streams; raises Refused."""
+        key_id = request.headers.get(KEY_ID_HEADER, "")
         route, is_form = request.headers.get(ROUTE_HEADER), _is_form(request)
         try:
             fields = await self._fields(request, is_form, body)
@@ -104,7 +107,7 @@ class Activator:
             if fields.model is None:
                 raise Refused(errors.MODEL_MISSING_IN_FORM if is_form else errors.MODEL_MISSING)
             reply.model = fields.model
-            route = route_of(self._known.maps, request.headers.get(KEY_ID_HEADER, ""), fields.model)
+            route = route_of(self._known.maps, key_id, fields.model)
             self._metrics.slow_path.labels("form" if is_form else "json").inc()
         else:
             service = self._known.service(route)
@@ -113,6 +116,7 @@ class Activator:
             raise Refused(errors.MODEL_NOT_FOUND)
         reply.model, reply.route = reply.model or route, route
         reply.streams = fields.stream and _api(request) not in SILENT
+        return Claim(key_id, route, _engine(request) or fields.model)
 
     async def _fields(self, request: web.Request, is_form: bool, body: bytes) -> Fields:
         """Looks through the body in a thread, one body at a time: the maps are kept meanwhile."""
@@ -132,14 +136,18 @@ class Activator:
         finally:
             answering.cancel()
 
-    def _check(self, key_id: str) -> None:
-        """Of a request that was held: whether its key is still valid. Without one it is for a model open to all."""
-        if key_id and not is_valid(self._known.maps, key_id, int(self._clock() * 1000)):
-            raise Refused(errors.INVALID_API_KEY)
+    def _check(self, claim: Claim) -> None:
+        check(claim, self._known.maps, self._blocks(), int(self._clock() * 1000))
 
 
 def _api(request: web.Request) -> str:
     return request.path.removeprefix("/v1/")
+
+
+def _engine(request: web.Request) -> str:
+    """The model that the URL of OpenAI's oldest completions names; elsewhere empty."""
+    before, _, named = _api(request).partition("engines/")
+    return "" if before else named.removesuffix("/completions")
 
 
 def _is_form(request: web.Request) -> bool:
@@ -157,10 +165,15 @@ def _headers(request: web.Request, route: str) -> CIMultiDict[str]:
 
 @asynccontextmanager
 async def activator(
-    known: Known, waker: Waker, settings: Settings, metrics: Metrics, clock: Callable[[], float]
+    known: Known,
+    blocks: Callable[[], Mapping[str, str]],
+    waker: Waker,
+    settings: Settings,
+    metrics: Metrics,
+    clock: Callable[[], float],
 ) -> AsyncIterator[Activator]:
     """An activator with its connections and its thread."""
     with ThreadPoolExecutor(1, thread_name_prefix="bodies") as parser:
         async with upstreams(settings.connect_timeout, settings.server_timeout) as connections:
             doorkeeper = Doorkeeper(known, connections, waker.wake, metrics, settings.longest_hold)
-            yield Activator(known, doorkeeper, parser, settings, metrics, clock)
+            yield Activator(known, blocks, doorkeeper, parser, settings, metrics, clock)

@@ -52,13 +52,14 @@ class Gateway:
         async with AsyncExitStack() as servers:
             await servers.enter_async_context(tracing(self._settings, self._metrics))
             ledger = await servers.enter_async_context(ledger_client(self._settings))
-            slow = await servers.enter_async_context(self._activator())
+            limiter = self._limiter(ledger) if ledger else None
+            slow = await servers.enter_async_context(self._activator(limiter))
             for app, address, port in (
                 (inner_app(self._agent, self._settings, slow, ledger), "127.0.0.1", self._settings.inner_port),
                 (self._health(), self._settings.address, self._settings.agent_port),
             ):
                 servers.push_async_callback((await _serve(app, address, port)).cleanup)
-            return await self._supervise(await child.start(self._settings, self._pepper), self._work(ledger, slow))
+            return await self._supervise(await child.start(self._settings, self._pepper), self._work(limiter, slow))
 
     async def _supervise(self, haproxy: child.HAProxy, work: Coroutine[Any, Any, None]) -> int:
         agent = asyncio.create_task(work)
@@ -78,22 +79,23 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(agent, stopping, return_exceptions=True)
 
-    async def _work(self, ledger: LedgerClient | None, slow: Activator) -> None:
+    async def _work(self, limiter: Limiter | None, slow: Activator) -> None:
         """The agent with its activator and, where there is a ledger, the exchange with it."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._agent.run())
             tasks.create_task(slow.run())
-            if ledger is not None:
-                tasks.create_task(self._limiter(ledger).run())
+            if limiter is not None:
+                tasks.create_task(limiter.run())
 
     def _limiter(self, ledger: LedgerClient) -> Limiter:
         store = RuntimeSocket(self._settings.socket, self._settings.maps, TOLD)
         name, resync = self._settings.name, self._settings.resync_interval
         return Limiter(ledger, store, self._metrics, lambda: self._agent.keys, name, time.time, resync)
 
-    def _activator(self) -> AbstractAsyncContextManager[Activator]:
+    def _activator(self, limiter: Limiter | None) -> AbstractAsyncContextManager[Activator]:
         waker = Waker(self._wakes, self._metrics, time.time)
-        return activator(self._agent, waker, self._settings, self._metrics, time.time)
+        blocks = (lambda: limiter.blocks) if limiter else dict[str, str]
+        return activator(self._agent, blocks, waker, self._settings, self._metrics, time.time)
 
     def _health(self) -> web.Application:
         return health_app(self._agent, self._metrics, lambda: not self._stopping.is_set())

@@ -10,6 +10,7 @@ from llmservice_gateway import errors
 from llmservice_gateway.desired import ADMIN, COLD, LISTED, NAMES, TOLD
 from llmservice_gateway.endpoints import AUDIO, ENGINE, MESSAGES, MODELS, ORGANIZATION, POSTS, RERANK
 from llmservice_gateway.errors import ApiError
+from llmservice_gateway.resolution import LONGEST_WAIT
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.traceparent import IDS, LOGGED, PASSED_ON
 
@@ -18,9 +19,6 @@ PEPPER_VARIABLE: Final = "LLMSERVICE_PEPPER_BASE64"
 
 _NOBODY: Final = f"{'0' * 64}|0|{LISTED}|{LISTED}"
 """Entry for an unknown key id: expired, and a digest that no key has."""
-
-_LONGEST_WAIT: Final = 86400
-"""Most seconds that Retry-After says."""
 
 _STRING: Final = r'"(?:[^"\\]|\\.)*+"'
 _PLAIN: Final = r'[^{}\[\]"]++'
@@ -69,7 +67,7 @@ def render(settings: Settings) -> str:
         admin=ADMIN,
         cold=COLD,
         admin_header=ADMIN_HEADER,
-        longest_wait=_LONGEST_WAIT,
+        longest_wait=LONGEST_WAIT,
         anthropic_before=errors.ANTHROPIC_BEFORE,
         anthropic_after=errors.ANTHROPIC_AFTER.replace("{id}", "%[var(txn.id)]"),
         retry_after=errors.RETRY_AFTER,

@@ -61,10 +61,16 @@ class Limiter:
         self._resync = resync
         self._wait = wait
         self._version = 0
+        self._blocks: Mapping[str, str] = {}
         self._held: Maps | None = None
         self._counted: dict[str, tuple[int, int]] = {}
         self._compare_at = 0.0
         self._away = False
+
+    @property
+    def blocks(self) -> Mapping[str, str]:
+        """Keys whose budget is spent, as the ledger said last and as HAProxy's map has them."""
+        return self._blocks
 
     async def run(self) -> None:
         """Runs until cancelled; whatever fails is tried again."""
@@ -113,6 +119,7 @@ class Limiter:
     async def _write(self, said: Told) -> None:
         keys = self._keys()
         wanted = blocked(said, keys)
+        self._blocks = wanted["blocks"]
         held = self._held if self._held is not None else await self._store.read()
         await self._store.apply(changes(held, wanted))
         self._held = wanted

@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -343,6 +345,67 @@ async def test_who_loses_the_key_or_the_model_meanwhile_is_told_so(stack: Stack)
     assert await gone.statuses() == [404]
     assert await open_.statuses() == [200]
     assert [path for path, _, _ in stack.upstream.seen] == ["/v1/completions"]
+
+
+async def test_who_lost_the_model_from_its_list_meanwhile_is_told_so(stack: Stack) -> None:
+    await stack.put("llmservices", cold(adapters=["legal"]))
+    await stack.put("apikeys", apikey(3, models=["legal"]))
+    lost, kept = Asking(stack), Asking(stack)
+    lost.ask(1, key=LIST)
+    lost.ask(1, key=LIST, path="/team-a/m/v1/completions")
+    kept.ask(1, model="legal", key=secret_key(3))
+    kept.ask(1, path="/v1/engines/legal/completions", model="other", key=secret_key(3))
+    await held(stack, 4)
+    await stack.put("apikeys", apikey(2, models=["other"]))
+    await stack.put("llmservices", up(stack, adapters=["legal"]))
+    assert await lost.statuses() == [404, 404]
+    assert await kept.statuses() == [200, 200]
+    assert len(stack.upstream.seen) == 2
+
+
+async def test_whose_budget_was_spent_meanwhile_is_told_so(tmp_path: Path) -> None:
+    said: dict[str, Any] = {"version": 1, "keys": {}, "blocks": {}}
+
+    async def sync(_: web.Request) -> web.Response:
+        return web.json_response(said)
+
+    ledger = web.Application()
+    ledger.router.add_post("/v1/sync", sync)
+    token = tmp_path / "token"
+    token.write_text("t")
+    async with serving(ledger) as url, running(ledger_url=url, ledger_token=token) as stack:
+        await stack.put("apikeys", apikey(1), apikey(2))
+        await stack.put("llmservices", cold(), llmservice("live", address=stack.upstream.address))
+        spent, other = Asking(stack), Asking(stack)
+        spent.ask(1)
+        other.ask(1, key=LIST)
+        await held(stack, 2)
+        said |= {"version": 2, "blocks": {f"{1:016x}": {"until": 2**43, "budget": "team"}}}
+
+        async def is_told() -> bool:
+            return (await stack.post(CHAT, {"model": "live"}, KEY)).status == 429
+
+        await eventually(is_told)
+        stack.upstream.seen.clear()
+        await stack.put("llmservices", up(stack))
+        assert await other.statuses() == [200]
+        refused = await spent.tasks[0]
+        assert (refused.status, refused.error["code"]) == (429, "insufficient_quota")
+        assert "`team`" in refused.error["message"]
+        assert (refused.headers["Retry-After"], refused.headers["x-should-retry"]) == ("86400", "false")
+        assert len(stack.upstream.seen) == 1
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    """The application's URL."""
+    runner, port = web.AppRunner(app), free_ports(1)[0]
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
 
 
 async def test_only_those_that_sleep_are_woken(stack: Stack, asking: Asking) -> None:

@@ -2,9 +2,10 @@
 
 import pytest
 
-from llmservice_gateway import objects
+from llmservice_gateway import errors, objects
 from llmservice_gateway.desired import Maps, desired_maps
-from llmservice_gateway.resolution import is_valid, route_of
+from llmservice_gateway.errors import Refused
+from llmservice_gateway.resolution import Claim, check, is_valid, opens, route_of
 from tests.unit.gateway.builders import apikey, llmservice
 
 ALL, BASE, ONE, DYNAMIC, ADMIN, OLD = (f"{number:016x}" for number in range(1, 7))
@@ -78,3 +79,66 @@ def test_a_name_is_the_keys_own_namespaces(maps: Maps, key: str, model: str, rou
 )
 def test_a_key_is_valid_until_it_is_revoked_or_expires(maps: Maps, key: str, now: int, valid: bool) -> None:
     assert is_valid(maps, key, now) is valid
+
+
+@pytest.mark.parametrize(
+    ("key", "route", "opened"),
+    [
+        *((key, "team-a/free", True) for key in (ALL, ONE, ADMIN, "probe", "", "0" * 16)),
+        *((key, "team-a/tuned", True) for key in (ALL, BASE, "probe")),
+        *((key, "team-a/tuned", False) for key in (ONE, DYNAMIC, ADMIN, "", "0" * 16)),
+        (ALL, "team-b/other", False),
+        ("probe", "team-b/other", True),
+        ("probe", "team-a/gone", False),
+        (ALL, "team-a/gone", False),
+    ],
+)
+def test_a_service_opens_by_its_url_as_haproxy_has_it(maps: Maps, key: str, route: str, opened: bool) -> None:
+    assert opens(maps, key, route) is opened
+
+
+NOW = 2**40
+
+
+@pytest.mark.parametrize(
+    ("claim", "error"),
+    [
+        (Claim(ALL, "team-a/tuned", None), None),
+        (Claim(BASE, "team-a/tuned", "anything"), None),
+        (Claim(ONE, "team-a/tuned", "legal"), None),
+        (Claim(ONE, "team-a/tuned", "org/base"), errors.MODEL_NOT_FOUND),
+        (Claim(ONE, "team-a/tuned", None), errors.MODEL_NOT_FOUND),
+        (Claim(ONE, "team-a/folder", "legal"), errors.MODEL_NOT_FOUND),
+        (Claim(DYNAMIC, "team-a/folder", "f:x"), None),
+        (Claim("probe", "team-b/other", None), None),
+        (Claim("", "team-a/free", None), None),
+        (Claim("", "team-a/tuned", None), errors.INVALID_API_KEY),
+        (Claim(OLD, "team-a/tuned", None), errors.INVALID_API_KEY),
+        (Claim("0" * 16, "team-a/free", None), errors.INVALID_API_KEY),
+    ],
+)
+def test_who_was_held_is_asked_again_what_haproxy_asked(
+    maps: Maps, claim: Claim, error: errors.ApiError | None
+) -> None:
+    now = 2**50 if claim.key_id == OLD else NOW
+    if error is None:
+        check(claim, maps, {}, now)
+        return
+    with pytest.raises(Refused) as refused:
+        check(claim, maps, {}, now)
+    assert refused.value.error == error
+
+
+@pytest.mark.parametrize(
+    ("until", "again"), [(NOW + 1, "1"), (NOW + 1_999, "2"), (NOW + 2**39, "86400"), (NOW, None), (0, None)]
+)
+def test_a_budget_that_was_spent_meanwhile_refuses(maps: Maps, until: int, again: str | None) -> None:
+    claim, blocks = Claim(ALL, "team-a/free", None), {ALL: f"{until}|team", BASE: f"{NOW * 2}|other"}
+    if again is None:
+        check(claim, maps, blocks, NOW)
+        return
+    with pytest.raises(Refused) as refused:
+        check(claim, maps, blocks, NOW)
+    error = refused.value.error
+    assert (error.status, error.code, "`team`" in error.message) == (429, "insufficient_quota", True)
+    assert dict(error.headers) == {"retry-after": again, "x-should-retry": "false"}
