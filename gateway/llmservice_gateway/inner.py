@@ -1,20 +1,26 @@
 """What the agent answers over HTTP: /v1/models for HAProxy, and health and metrics for the cluster."""
 
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from llmservice_api.names import KEY_ID_HEADER
 from llmservice_gateway import errors
 from llmservice_gateway.activator import Activator
 from llmservice_gateway.agent import Agent
 from llmservice_gateway.bodies import discard
+from llmservice_gateway.endpoints import MESSAGES
 from llmservice_gateway.ledger_client import LedgerClient
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.organization import add_organization
 from llmservice_gateway.reply import ROUTE_HEADER
 from llmservice_gateway.settings import Settings
+
+_LOG: Final = logging.getLogger(__name__)
+_OF_AIOHTTP: Final = {404: errors.UNKNOWN_URL, 405: errors.METHOD_NOT_ALLOWED}
 
 
 def inner_app(
@@ -43,7 +49,7 @@ def inner_app(
         request_id = request.match_info.get("id")
         return _answer(error, error.anthropic_body(request_id, **limits) if request_id else error.body(**limits))
 
-    app = web.Application()
+    app = web.Application(middlewares=[_shaped])
     app.router.add_post("/refused/large", refused)
     app.router.add_post("/refused/large/anthropic/{id}", refused)
     app.router.add_post("/v1/{api:.*}", activator.answer)
@@ -72,6 +78,28 @@ def health_app(agent: Agent, metrics: Metrics, serving: Callable[[], bool]) -> w
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", figures)
     return app
+
+
+@web.middleware
+async def _shaped(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The outermost place: what nobody foresaw is said in the log, and to the client as any error."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return _failed(request, _OF_AIOHTTP.get(error.status, errors.BAD_REQUEST))
+    except Exception:
+        if request.writer.output_size:  # an answer has begun: it can only break off
+            raise
+        _LOG.exception("%s %s", request.method, request.path)
+        return _failed(request, errors.INTERNAL)
+
+
+def _failed(request: web.Request, error: errors.ApiError) -> web.Response:
+    url = errors.escaped(f"{request.method} {request.path[:512]}")
+    if request.path.removeprefix("/v1/") not in MESSAGES:
+        return _answer(error, error.body(url=url))
+    request_id = errors.escaped(request.headers.get("x-request-id", ""))
+    return _answer(error, error.anthropic_body(request_id, url=url))
 
 
 def _answer(error: errors.ApiError, body: str) -> web.Response:
