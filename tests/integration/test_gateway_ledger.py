@@ -69,8 +69,9 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     folder = tmp_path_factory.mktemp("ledger")
     token = folder / "token"
     token.write_text(GATEWAY_TOKEN)
+    services = [builders.priced(*["0"] * 3, namespace=each) for each in ("team-a", "team-b")]
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(ledger_running(folder))
+        ledger = await stack.enter_async_context(ledger_running(folder, {"llmservices": services}))
         gateways = [
             await stack.enter_async_context(running(ledger_url=ledger.ledger.url, ledger_token=token, name=name))
             for name in ("a", "b")

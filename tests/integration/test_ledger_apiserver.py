@@ -58,7 +58,9 @@ async def test_real_tokens_are_reviewed_and_a_real_budgets_status_is_written(
     metadata = {"namespace": "team-a"}
     key = GROUP | {"kind": "APIKey", "metadata": metadata | {"name": "app"}, "spec": {"budgetRef": {"name": "daily"}}}
     budget = {"kind": "Budget", "metadata": metadata | {"name": "daily"}, "spec": {"window": "Day", "tokens": 1000}}
-    cluster.apply([key, GROUP | budget])
+    service = {"kind": "LLMService", "metadata": metadata | {"name": "llama"}}
+    service["spec"] = {"model": {"source": "pvc://models/llama"}}
+    cluster.apply([key, GROUP | budget, GROUP | service])
     issued = json.dumps({"status": {"id": KEY, "digest": "0" * 64, "secretName": "app"}})
     in_room = ("--namespace", "team-a")
     cluster.kubectl(*in_room, "patch", "apikey", "app", "--subresource=status", "--type=merge", "-p", issued)
@@ -67,7 +69,8 @@ async def test_real_tokens_are_reviewed_and_a_real_budgets_status_is_written(
     plain = cluster.kubectl(*in_room, "create", "token", "worker").strip()
     event = usage(datetime.now(UTC).isoformat(), prompt_tokens=1000, cached_tokens=0, completion_tokens=0)
     assert (await post(ledger, "events", {"events": [event]}, plain))[0] == 401
-    assert await post(ledger, "events", {"events": [event]}, worker) == (200, {"stored": 1, "known": 0})
+    await eventually(lambda: taken(ledger, event, worker), 30, 0.2)
+    assert await post(ledger, "events", {"events": [event]}, worker) == (200, {"stored": 0, "known": 1})
     assert (await post(ledger, "sync", {"gateway": "a"}, worker))[0] == 403
     status, told = await post(ledger, "sync", {"gateway": "a"}, gateway)
     assert (status, told["blocks"][KEY]["budget"]) == (200, "daily")
@@ -77,6 +80,13 @@ async def test_real_tokens_are_reviewed_and_a_real_budgets_status_is_written(
     found = said(cluster)
     assert (found["percent"], found["used"]["tokens"], found["observedGeneration"]) == (100, 1000, 1)
     assert '"level": "warning"' not in ledger.log()
+
+
+async def taken(ledger: LedgerProcess, event: Json, bearer: str) -> bool:
+    """Whether the ledger stores the event; it does once it has heard of its key and service."""
+    status, said = await post(ledger, "events", {"events": [event]}, bearer)
+    assert status == 200 or said["error"]["code"] == "not_known_yet"
+    return status == 200
 
 
 def token(cluster: ControlPlane, namespace: str, account: str) -> str:

@@ -21,6 +21,7 @@ def events(count: int, **fields: object) -> list[Json]:
 
 async def test_a_spent_budget_blocks_its_keys_at_once_and_is_said_in_the_cluster(tmp_path: Path) -> None:
     objects = {"apikeys": [key(1, "monthly"), key(2, "monthly"), key(3)], "budgets": [budget(tokens=100)]}
+    objects |= {"llmservices": [priced()]}
     async with ledger_running(tmp_path, objects) as stack:
         cluster = stack.cluster
         await eventually(lambda: len(cluster.statuses) == 1, 20)
@@ -50,8 +51,8 @@ async def test_a_budget_is_spent_by_cost_and_late_events_of_deleted_keys(tmp_pat
     async with ledger_running(tmp_path, objects) as stack:
         stack.cluster.delete("apikeys", objects["apikeys"][0])
         stack.cluster.put("apikeys", key(2, "monthly"))
-        await stack.bill(events(10, key_id=f"{2:016x}"))
         await eventually(lambda: known(stack, "key-2"), 20)
+        await stack.bill(events(10, key_id=f"{2:016x}"))
         await stack.bill(events(10))
         assert set((await stack.sync())["blocks"]) == {f"{2:016x}"}
 
@@ -67,6 +68,7 @@ async def blocked(stack: Stack, count: int) -> bool:
 
 async def test_what_was_spent_outlives_the_ledger(tmp_path: Path) -> None:
     objects = {"apikeys": [key(1, "daily")], "budgets": [budget("daily", window="Once", tokens=100)]}
+    objects |= {"llmservices": [priced()]}
     async with ledger_running(tmp_path, objects) as stack:
         await stack.bill(events(10))
         version = (await stack.sync())["version"]
@@ -82,7 +84,7 @@ async def test_what_was_spent_outlives_the_ledger(tmp_path: Path) -> None:
 
 
 async def test_gateways_hear_of_each_others_requests_and_of_all_tokens(tmp_path: Path) -> None:
-    async with ledger_running(tmp_path, {"apikeys": [key(1)]}) as stack:
+    async with ledger_running(tmp_path, {"apikeys": [key(1)], "llmservices": [priced()]}) as stack:
         minute = int(time.time() // 60)
         for gateway, count in (("a", 5), ("b", 7), ("b", 9)):
             await stack.sync(gateway=gateway, requests={KEY: {"minute": minute, "count": count}})
@@ -94,6 +96,7 @@ async def test_gateways_hear_of_each_others_requests_and_of_all_tokens(tmp_path:
 
 async def test_tokens_and_spending_of_another_namespaces_key_are_nobodys(tmp_path: Path) -> None:
     objects = {"apikeys": [key(1, "monthly")], "budgets": [budget(tokens=10)]}
+    objects |= {"llmservices": [priced(namespace="team-b")]}
     async with ledger_running(tmp_path, objects) as stack:
         await stack.bill(events(10, namespace="team-b"), "team-b")
         told = await stack.sync()
@@ -120,6 +123,16 @@ async def test_who_may_not_is_told_so(tmp_path: Path) -> None:
         assert stack.cluster.reviews == reviews
         status, said = await stack.post("/v1/events", {"events": [usage(namespace="team-b")]}, worker)
         assert (status, said) == (200, {"stored": 1, "known": 0})
+
+
+async def test_an_event_that_comes_before_its_key_is_asked_for_again(tmp_path: Path) -> None:
+    async with ledger_running(tmp_path, {"llmservices": [priced()]}) as stack:
+        post = {"events": events(1)}
+        status, said = await stack.post("/v1/events", post, stack.cluster.worker_token("team-a"))
+        assert (status, said["error"]["code"]) == (503, "not_known_yet")
+        stack.cluster.put("apikeys", key(1))
+        await eventually(lambda: known(stack, "key-1"), 20)
+        assert await stack.bill(post["events"]) == {"stored": 1, "known": 0}
 
 
 async def test_a_sender_hears_which_event_costs_more_than_any_can(tmp_path: Path) -> None:

@@ -92,6 +92,11 @@ def unready(what: str) -> Said:
     return Said(_unavailable("starting", f"The ledger is starting: {what}."))
 
 
+def too_early(what: str) -> Said:
+    """503 for events that the ledger will know more of soon."""
+    return Said(_unavailable("not_known_yet", f"{what}: send the events again."))
+
+
 def _unavailable(code: str, message: str) -> ApiError:
     return ApiError(503, code, message, type=SERVER, headers=_AGAIN)
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmservice_gateway.errors import ApiError
 from llmservice_gateway.ledger.access import Access, in_own_namespace
-from llmservice_gateway.ledger.answers import ENCODED, TOO_LARGE, Said, as_json, failures, unready
+from llmservice_gateway.ledger.answers import ENCODED, TOO_LARGE, Said, as_json, failures, too_early, unready
+from llmservice_gateway.ledger.entries import Unsettled
 from llmservice_gateway.ledger.event import MOST_BYTES, Refused, parse, refusal
 from llmservice_gateway.ledger.ledger import Ledger
 from llmservice_gateway.ledger.metrics import Metrics
@@ -55,6 +56,8 @@ def ledger_app(ledger: Ledger, access: Access, metrics: Metrics) -> web.Applicat
         except Refused as refused:
             metrics.events.labels("refused").inc()
             raise _refused(refused) from None
+        except Unsettled as unsettled:
+            raise too_early(str(unsettled)) from None
 
     async def sync(request: web.Request) -> web.Response:
         await access.gateway(request)

@@ -13,13 +13,20 @@ Row = dict[str, Any]
 MOST_COST: Final = 10**15
 """Units of one event: 100,000 of the currency. The sums of a whole post, and of 9,000 such events, fit 64 bits."""
 
+SETTLED_MS: Final = 5 * MINUTE
+"""After so long, what the cluster has not told of a key or a service will not come."""
+
+
+class Unsettled(Exception):
+    """An event whose key or service the cluster has not told of yet: sent again, it may find a Budget and a price."""
+
 
 @dataclass(frozen=True)
 class Entry:
     """What is stored of an event. `at` is when it counts, `received` when it came (ms since 1970).
 
     `budget` is that of its key, where that is one of the event's own namespace; `cost_center` is the Budget's.
-    `priced`: the registry knows its service, be it at no cost.
+    `priced`: the registry knows its service, be it at no cost; `attributed`: it knows its key.
     """
 
     event: Event
@@ -29,6 +36,7 @@ class Entry:
     budget: str | None
     cost_center: str | None
     priced: bool
+    attributed: bool
 
     @property
     def tokens(self) -> int:
@@ -71,6 +79,7 @@ def entry(event: Event, registry: Registry, received: int, oldest: int) -> Entry
         budget,
         registry.cost_center(event.namespace, budget) if budget is not None else None,
         price is not None,
+        registry.knows(event.key_id),
     )
 
 
@@ -82,6 +91,18 @@ def affordable(entries: Sequence[Entry]) -> None:
                 f"events[{index}]: at the service's price its tokens cost more than {decimal(MOST_COST):f}",
                 f"events[{index}]",
             )
+
+
+def settled(entries: Sequence[Entry]) -> None:
+    """Raises Unsettled where a key or a service is unknown that the gateway may just have heard of before the ledger.
+
+    An event from far ahead is taken as it is: it would else be sent again until its time has come.
+    """
+    for index, each in enumerate(entries):
+        unknown = "" if each.attributed else "key_id"
+        unknown = unknown if each.priced else "service"
+        if unknown and abs(each.received - each.event.at) < SETTLED_MS:
+            raise Unsettled(f"events[{index}].{unknown} is not known here yet")
 
 
 def event_row(entry: Entry) -> Row:

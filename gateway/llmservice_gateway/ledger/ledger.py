@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from llmservice_gateway.ledger.budgets import Block, Spending, blocks, window_starts
 from llmservice_gateway.ledger.counts import KEPT, Counts, Use
-from llmservice_gateway.ledger.entries import Entry, affordable, entry, spendings
+from llmservice_gateway.ledger.entries import Entry, affordable, entry, settled, spendings
 from llmservice_gateway.ledger.event import Event
 from llmservice_gateway.ledger.metrics import Metrics
 from llmservice_gateway.ledger.registry import Registry
@@ -112,13 +112,15 @@ class Ledger:
     async def record(self, events: Sequence[Event]) -> Stored:
         """Stores events; returns after the commit.
 
-        Raises Refused for an event that cannot be, and StoreFailed: then nothing is certain, send them again.
+        Raises Refused for an event that cannot be, Unsettled for one that came too early (nothing is stored then), and
+        StoreFailed: then nothing is certain, send them again.
         """
         async with self._turn:
             await self._make_certain()
             now = self.clock()
             entries = [entry(each, self.registry, now, now - self._retention) for each in events]
             affordable(entries)
+            settled(entries)
             self._certain = False
             with self._metrics.commit.time():
                 new = await self._write(lambda: self._store.record(entries))

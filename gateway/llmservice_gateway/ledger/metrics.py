@@ -47,6 +47,12 @@ class Metrics:
             ["namespace"],
             registry=self.registry,
         )
+        self.unattributed = Counter(
+            "llmservice_ledger_unattributed_events",
+            "Events of keys that the ledger never saw in the cluster, stored without a Budget.",
+            ["namespace"],
+            registry=self.registry,
+        )
         for what in ("database", "kubernetes", "token_review", "status"):
             self.failures.labels(what)
         for result in ("stored", "known", "refused"):
@@ -58,6 +64,8 @@ class Metrics:
             place = (each.event.namespace, each.event.service if each.priced else _OTHER)
             if not each.priced:
                 self.unpriced.labels(each.event.namespace).inc()
+            if not each.attributed:
+                self.unattributed.labels(each.event.namespace).inc()
             self.tokens.labels(*place, "prompt").inc(each.event.prompt_tokens)
             self.tokens.labels(*place, "cached").inc(each.event.cached_tokens)
             self.tokens.labels(*place, "completion").inc(each.event.completion_tokens)

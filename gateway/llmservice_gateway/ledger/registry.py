@@ -10,6 +10,8 @@ from llmservice_gateway.ledger.records import Budget, Key, Priced
 from llmservice_gateway.source import Event, Gone, Kind, Listed, Raw, identity
 
 KINDS: Final[tuple[Kind, ...]] = ("llmservices", "apikeys", "budgets")
+_NO_APIKEYS: Final = ("", "probe")
+"""Key ids of requests to Open services, and of the operator's."""
 
 
 class Registry:
@@ -51,6 +53,10 @@ class Registry:
         """A key as it last was; None for one of another namespace, which no event may spend from."""
         key = self._keys.get(key_id)
         return key if key is not None and key.namespace == namespace else None
+
+    def knows(self, key_id: str) -> bool:
+        """Whether a key was ever seen, in whatever namespace; of those that no APIKey stands for, always."""
+        return key_id in _NO_APIKEYS or key_id in self._keys
 
     def price(self, namespace: str, service: str) -> Price | None:
         """The last price of a service; None where it was never seen."""

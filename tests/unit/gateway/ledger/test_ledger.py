@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmservice_gateway.ledger import database
-from llmservice_gateway.ledger.entries import Entry
+from llmservice_gateway.ledger.entries import SETTLED_MS, Entry, Unsettled
 from llmservice_gateway.ledger.event import Refused, parse
 from llmservice_gateway.ledger.ledger import Ledger, Stored
 from llmservice_gateway.ledger.metrics import Metrics
@@ -54,7 +54,7 @@ class World:
         registry = Registry(lambda: self.now, self.store.known_keys(), self.store.known_prices())
         registry.take(Listed("apikeys", [key(1, "daily")]))
         registry.take(Listed("budgets", [budget("daily", window="Day", tokens=1000)]))
-        registry.take(Listed("llmservices", []))
+        registry.take(Listed("llmservices", [priced()]))
         return Ledger(self.store, registry, self.metrics, lambda: self.now, 400, retry=0.01)
 
     async def record(self, *events: Json) -> Stored:
@@ -167,3 +167,42 @@ async def test_an_event_that_no_sum_has_room_for_is_refused_and_the_others_can_b
         await world.record(*most, dear)
     assert refused.value.param == "events[499]"
     assert await world.record(*most) == Stored(499, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "figure"),
+    [({"key_id": f"{2:016x}"}, "unattributed"), ({"service": "mistral"}, "unpriced")],
+    ids=["key", "service"],
+)
+async def test_what_the_cluster_tells_late_is_waited_for_and_not_for_ever(
+    world: World, fields: Json, figure: str
+) -> None:
+    unknown = usage(**fields)
+    with pytest.raises(Unsettled, match=rf"^events\[1\].{next(iter(fields))} "):
+        await world.record(usage(), unknown)
+    world.now += SETTLED_MS - 1
+    with pytest.raises(Unsettled):
+        await world.record(unknown)
+    world.now += 1
+    assert await world.record(unknown) == Stored(1, 0)
+    name = f"llmservice_ledger_{figure}_events_total"
+    assert world.metrics.registry.get_sample_value(name, {"namespace": "team-a"}) == 1
+
+
+async def test_an_event_that_came_before_its_key_spends_from_its_budget(world: World) -> None:
+    events = [usage(key_id=f"{2:016x}") for _ in range(10)]
+    with pytest.raises(Unsettled):
+        await world.record(*events)
+    world.ledger.registry.take(Put("apikeys", key(2, "daily")))
+    assert await world.record(*events) == Stored(10, 0)
+    assert (await world.told())[1] == {KEY, f"{2:016x}"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"key_id": ""}, {"key_id": "probe"}, {"namespace": "team-b"}, {"time": "2026-03-01T12:05:00Z", "key_id": "x"}],
+    ids=["no key", "the operator's", "another namespace's", "from ahead"],
+)
+async def test_what_no_news_can_change_is_stored_at_once(world: World, fields: Json) -> None:
+    world.ledger.registry.take(Put("llmservices", priced(namespace="team-b")))
+    assert await world.record(usage(**fields)) == Stored(1, 0)
