@@ -87,9 +87,9 @@ def failures(metrics: Metrics) -> Middleware:
     return shaped
 
 
-def unready(what: str) -> Said:
-    """503 while the ledger does not know yet what it needs."""
-    return Said(_unavailable("starting", f"The ledger is starting: {what}."))
+def unready() -> Said:
+    """503 while the ledger does not know yet what it needs, or not any more since its clock went back."""
+    return Said(_unavailable("starting", "The ledger is reading keys, prices, budgets and what was spent: try again."))
 
 
 def too_early(what: str) -> Said:

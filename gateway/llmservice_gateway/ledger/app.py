@@ -51,7 +51,7 @@ def ledger_app(ledger: Ledger, access: Access, metrics: Metrics) -> web.Applicat
             found = parse(body)
             in_own_namespace(found, identity)
             if not ledger.ready:
-                raise unready("it has not listed keys, prices and budgets yet")
+                raise unready()
             return as_json(asdict(await ledger.record(found)))
         except Refused as refused:
             metrics.events.labels("refused").inc()
@@ -66,7 +66,7 @@ def ledger_app(ledger: Ledger, access: Access, metrics: Metrics) -> web.Applicat
         except ValidationError as error:
             raise _refused(refusal(error)) from None
         if not ledger.ready:
-            raise unready("it has not listed keys, prices and budgets yet")
+            raise unready()
         requests = {key_id: (each.minute, each.count) for key_id, each in asked.requests.items()}
         return as_json(asdict(await ledger.sync(asked.gateway, asked.version, asked.wait, requests)))
 
@@ -75,7 +75,7 @@ def ledger_app(ledger: Ledger, access: Access, metrics: Metrics) -> web.Applicat
 
     async def readyz(_: web.Request) -> web.Response:
         if not ledger.ready:
-            raise unready("it has not listed keys, prices and budgets yet")
+            raise unready()
         await ledger.check()
         return web.Response(text="ok\n")
 

@@ -68,6 +68,8 @@ class Ledger:
         self._version = clock()
         self._news = asyncio.Event()
         self._to_save = asyncio.Event()
+        self._to_load = asyncio.Event()
+        self._to_load.set()
         # One writer: SQLite has no more, and what is known in memory follows commits in their order.
         self._writer = ThreadPoolExecutor(1, "writer")
         self._turn = asyncio.Lock()
@@ -134,9 +136,21 @@ class Ledger:
     async def load(self) -> None:
         """Reads what was spent from the database; raises StoreFailed."""
         async with self._turn:
-            await self._make_certain()
-        self._loaded = True
+            await self._read()
+            self._loaded = True
         self.refresh()
+
+    async def keep_loaded(self) -> None:
+        """Loads at the start, and where the clock went back to what memory has forgotten; for ever."""
+        while True:
+            await self._to_load.wait()
+            self._to_load.clear()
+            try:
+                await self.load()
+            except StoreFailed as error:
+                _LOG.warning("what was spent cannot be read, trying again: %s", error)
+                self._to_load.set()
+                await asyncio.sleep(self._retry)
 
     async def sync(self, gateway: str, version: int, wait: float, requests: dict[str, tuple[int, int]]) -> News:
         """What a gateway should know, once blocks are not those of `version`, at the latest after `wait` seconds.
@@ -155,8 +169,16 @@ class Ledger:
         return News(self._version, self._counts.for_gateway(gateway, self.clock() // MINUTE), self._blocks)
 
     def refresh(self) -> None:
-        """Decides anew who is blocked, and forgets windows and minutes that have ended."""
+        """Decides anew who is blocked, and forgets windows and minutes that have ended.
+
+        Where the clock went back, they may not have: who is blocked stays until they are read again.
+        """
         now = self.clock()
+        if now // MINUTE < self._minute:
+            self._loaded = False
+            self._to_load.set()
+        if not self._loaded:
+            return
         if now // MINUTE != self._minute:
             self._minute = now // MINUTE
             self._counts.forget(self._minute)
@@ -180,14 +202,18 @@ class Ledger:
     async def _make_certain(self) -> None:
         """After a commit whose end is not known, what is in memory may be less than what is stored."""
         if not self._certain:
-            now = self.clock()
-            spent = await self._write(lambda: self._store.spent(window_starts(now)))
-            tokens = await self._write(lambda: self._store.tokens_since(now // MINUTE - KEPT + 1))
-            self.spending.replace(spent)
-            self._counts.forget_tokens()
-            for (key_id, namespace, minute), count in tokens.items():
-                self._count(key_id, namespace, minute, count)
-            self._certain = True
+            await self._read()
+
+    async def _read(self) -> None:
+        now = self.clock()
+        spent = await self._write(lambda: self._store.spent(window_starts(now)))
+        tokens = await self._write(lambda: self._store.tokens_since(now // MINUTE - KEPT + 1))
+        self._minute = now // MINUTE
+        self.spending.replace(spent)
+        self._counts.forget_tokens()
+        for (key_id, namespace, minute), count in tokens.items():
+            self._count(key_id, namespace, minute, count)
+        self._certain = True
 
     def _take(self, new: Sequence[Entry]) -> None:
         self.spending.add(spendings(new))

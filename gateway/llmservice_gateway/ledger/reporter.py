@@ -44,6 +44,7 @@ class Reporter:
     async def run(self) -> None:
         """Reports for ever, once the ledger knows every Budget and what it used."""
         while True:
+            self._ledger.refresh()
             if self._ledger.ready:
                 await self.report()
             await asyncio.sleep(self._every)
@@ -52,7 +53,7 @@ class Reporter:
         """Writes what has changed; what fails is tried again at the next call."""
         now = self._ledger.clock()
         budgets = list(self._ledger.registry.budgets.values())
-        self._written = {place: at for place, at in self._written.items() if now - at < REWRITE_MS}
+        self._written = {place: at for place, at in self._written.items() if 0 <= now - at < REWRITE_MS}
         told: set[str] = set()
         for budget in budgets:
             used = self._ledger.spending.used(budget, now)

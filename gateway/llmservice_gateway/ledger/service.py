@@ -1,7 +1,6 @@
 """One ledger process: its server, and the tasks beside it."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from llmservice_gateway.source import ObjectSource
 
 _LOG: Final = logging.getLogger(__name__)
 _SWEEP_EVERY: Final = 3600.0
-_RETRY: Final = 1.0
 _CLOSE: Final = 5.0
 """Seconds that requests under way have to end; a worker that is cut off sends its events again."""
 
@@ -78,19 +76,13 @@ class Service:
                     self.ledger.follow(self._parts.source),
                     self.ledger.keep_registry(),
                     self._reporter.run(),
-                    self._load(),
+                    self.ledger.keep_loaded(),
                     self._sweep(),
                 )
             ]
             await self._stopping.wait()
             for task in working:
                 task.cancel()
-
-    async def _load(self) -> None:
-        while True:
-            with contextlib.suppress(StoreFailed):
-                return await self.ledger.load()
-            await asyncio.sleep(_RETRY)
 
     async def _sweep(self) -> None:
         while True:

@@ -13,7 +13,7 @@ from llmservice_gateway.ledger.ledger import Ledger, Stored
 from llmservice_gateway.ledger.metrics import Metrics
 from llmservice_gateway.ledger.registry import Registry
 from llmservice_gateway.ledger.store import Store, StoreFailed
-from llmservice_gateway.ledger.windows import DAY
+from llmservice_gateway.ledger.windows import DAY, MINUTE
 from llmservice_gateway.source import Listed, Put
 from tests.eventually import eventually
 from tests.unit.gateway.ledger.builders import KEY, Json, budget, key, priced, usage
@@ -206,3 +206,31 @@ async def test_an_event_that_came_before_its_key_spends_from_its_budget(world: W
 async def test_what_no_news_can_change_is_stored_at_once(world: World, fields: Json) -> None:
     world.ledger.registry.take(Put("llmservices", priced(namespace="team-b")))
     assert await world.record(usage(**fields)) == Stored(1, 0)
+
+
+async def test_a_clock_that_went_ahead_and_back_opens_no_spent_budget(world: World) -> None:
+    keeping = asyncio.create_task(world.ledger.keep_loaded())
+    await world.record(*[usage() for _ in range(10)])
+    assert (await world.told())[1:] == ({KEY}, 1100)
+    for ahead in (DAY, 10 * MINUTE):
+        world.now += ahead
+        await world.told()
+        world.now -= ahead
+        await world.told()
+        assert not world.ledger.ready
+        await eventually(lambda: world.ledger.ready)
+        assert (await world.told())[1:] == ({KEY}, 1100)
+    keeping.cancel()
+
+
+async def test_who_is_blocked_stays_until_what_was_spent_can_be_read_again(world: World) -> None:
+    await world.record(*[usage() for _ in range(10)])
+    await world.told()
+    world.now -= MINUTE
+    for _ in range(2):
+        assert (await world.told())[1] == {KEY}
+        assert not world.ledger.ready
+    keeping = asyncio.create_task(world.ledger.keep_loaded())
+    await eventually(lambda: world.ledger.ready)
+    assert (await world.told())[1] == {KEY}
+    keeping.cancel()

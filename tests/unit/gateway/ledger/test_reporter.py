@@ -63,6 +63,16 @@ async def test_status_is_written_once_a_minute_where_it_changed(world: World) ->
     assert cluster.percents == [0, 20, 21]
 
 
+async def test_a_clock_that_went_back_holds_no_status_back(world: World) -> None:
+    cluster = Cluster(world)
+    reporter = Reporter(world.ledger, cluster, world.metrics)
+    for tokens, later in ((10, 0), (10, -30 * REWRITE_MS), (10, REWRITE_MS)):
+        world.now += later
+        await spend(world, tokens)
+        await reporter.report()
+    assert cluster.percents == [10, 20, 30]
+
+
 async def test_thresholds_are_told_at_once_and_once(world: World) -> None:
     cluster = Cluster(world)
     reporter = Reporter(world.ledger, cluster, world.metrics)
