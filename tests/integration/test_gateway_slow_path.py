@@ -311,13 +311,14 @@ async def test_a_key_that_fills_its_share_shuts_no_other_out() -> None:
             return web.json_response(completion())
 
         stack.upstream.handler = thinking
-        share = {"model": "m", "pad": "x" * 900_000}
+        share = {"model": "m", "pad": "x" * 1_020_000}
         asking = [asyncio.create_task(stack.post(CHAT, share, ALL))]
         await eventually(lambda: len(stack.upstream.seen) == 1)
-        assert (await stack.post(CHAT, share, ALL)).error["code"] == "overloaded"
+        async with asyncio.timeout(10):
+            assert (await stack.post(CHAT, share, ALL)).error["code"] == "overloaded"
         asking.append(asyncio.create_task(stack.post(CHAT, share, BASE)))
         await eventually(lambda: len(stack.upstream.seen) == 2)
-        asking.append(asyncio.create_task(stack.post(CHAT, {"model": "c"}, ALL)))
+        asking.append(asyncio.create_task(stack.post(CHAT, {"model": "c", "pad": "x" * 40_000}, ALL)))
         await eventually(lambda: stack.figure("llmservice_gateway_held_requests") == 1)
         await stack.put("llmservices", llmservice("c", hold=(5, 60), address=stack.upstream.address, replicas=1))
         release.set()
