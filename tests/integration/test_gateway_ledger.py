@@ -69,7 +69,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     folder = tmp_path_factory.mktemp("ledger")
     token = folder / "token"
     token.write_text(GATEWAY_TOKEN)
-    services = [builders.priced(*["0"] * 3, namespace=each) for each in ("team-a", "team-b")]
+    services = [builders.priced("0", "0", "0", each) for each in ("team-a", "team-b")]
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(ledger_running(folder, {"llmservices": services}))
         gateways = [
