@@ -88,7 +88,9 @@ async def main() -> int:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
             found[database] = await run(database, asked, Path(folder), lambda text: print(text, file=sys.stderr))
         print(database, found[database], file=sys.stderr)
-    totals = {name: sum(each[name] for each in found.values()) for name in ("lost", "double", "off", "seconds")}
+    totals = {
+        name: round(sum(each[name] for each in found.values()), 1) for name in ("lost", "double", "off", "seconds")
+    }
     print(json.dumps({"seed": seed, **found, **totals}))
     return 0 if all(each["sound"] for each in found.values()) else 1
 
