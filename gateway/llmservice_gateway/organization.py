@@ -5,18 +5,17 @@ from typing import Final
 
 from aiohttp import ClientResponse, web
 
-from llmservice_api.names import ADMIN_HEADER
+from llmservice_api.names import ADMIN_HEADER, EVERY_NAMESPACE
 from llmservice_gateway import errors
 from llmservice_gateway.ledger_client import LedgerAway, LedgerClient
 
 _LOG: Final = logging.getLogger(__name__)
 _HEADERS: Final = ("content-type", "content-disposition", "retry-after")
-ALL: Final = "*"
 
 
 def scope(namespace: str, release: str) -> str:
     """What a key of the namespace may see: keys of the release's own namespace see all."""
-    return ALL if namespace == release else namespace
+    return EVERY_NAMESPACE if namespace == release else namespace
 
 
 def add_organization(app: web.Application, ledger: LedgerClient | None, release: str) -> None:

@@ -5,13 +5,12 @@ from typing import Final
 
 from aiohttp import web
 
-from llmservice_api.names import ADMIN_HEADER
+from llmservice_api.names import ADMIN_HEADER, EVERY_NAMESPACE
 from llmservice_gateway.errors import ApiError
 from llmservice_gateway.ledger.answers import Said
 from llmservice_gateway.ledger.event import Event, Refused
 from llmservice_gateway.ledger.identity import AUDIENCE, Identities, Identity
 
-ALL: Final = "*"
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _UNAUTHENTICATED: Final = ApiError(
     401,
@@ -50,9 +49,9 @@ class Access:
         """The namespace that the admin may see, None for all; raises Said unless a gateway says it."""
         await self.gateway(request)
         found = request.headers.getall(ADMIN_HEADER, [])
-        if len(found) != 1 or not (found[0] == ALL or _NAMESPACE.fullmatch(found[0])):
+        if len(found) != 1 or not (found[0] == EVERY_NAMESPACE or _NAMESPACE.fullmatch(found[0])):
             raise Said(_NO_SCOPE)
-        return None if found[0] == ALL else found[0]
+        return None if found[0] == EVERY_NAMESPACE else found[0]
 
 
 def in_own_namespace(events: list[Event], identity: Identity) -> None:
