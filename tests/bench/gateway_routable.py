@@ -20,6 +20,7 @@ from llmservice_api.names import GROUP, VERSION
 from tests.bench import gateway_ours as ours
 from tests.bench.gateway_target import CHAT, Target
 from tests.bench.gateway_targets import Bench, ours_of_cluster
+from tests.eventually import eventually
 from tests.unit.gateway.builders import secret_key
 
 Json = dict[str, Any]
@@ -141,9 +142,7 @@ async def _until(
 ) -> float:
     begun = time.monotonic()
     await put(number)
-    async with asyncio.timeout(_LONGEST):
-        while not await answers(number):  # noqa: ASYNC110 - a gateway tells nobody what it has learnt
-            await asyncio.sleep(_BETWEEN)
+    await eventually(lambda: answers(number), within=_LONGEST, every=_BETWEEN)
     return time.monotonic() - begun
 
 
