@@ -149,11 +149,12 @@ class Scaling(ApiModel):
 
 
 class Hold(ApiModel):
-    """How requests are held while no replica is up; beyond it they get 503 and Retry-After."""
+    """How requests wait for a replica, or for a place in its batch; beyond it they get 503 and Retry-After."""
 
-    max_wait: Duration = Field(default="5m", description="Longest wait of a held request.")
+    max_wait: Duration = Field(default="5m", description="Longest wait for a replica.")
     max_requests: Annotated[int, Field(ge=0, le=100000)] = Field(
-        default=200, description="Most requests held, by each gateway."
+        default=200,
+        description="Most that wait: at each gateway for a first replica, and at each replica beyond its batch.",
     )
 
 

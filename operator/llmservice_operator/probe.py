@@ -66,7 +66,7 @@ class HttpProber:
             return Probe(error="other services are probed first", reached=False)
         request = asked(question)
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": request.content_type}
-        headers[KEY_ID_HEADER] = PROBE_KEY_ID  # an engine that is asked without the gateway must bill nobody
+        headers[KEY_ID_HEADER] = PROBE_KEY_ID  # to an engine that is asked without the gateway, which else says it
         timeout = aiohttp.ClientTimeout(total=question.patience_s, connect=_CONNECT_S)
         try:
             async with (

@@ -29,6 +29,8 @@ _LONGEST: Final = 256
 _OURS: Final = (REQUEST_ID, PROCESSING_MS)
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """What the gateway takes for a request's id."""
+_KEY: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What the ledger takes for a key's id; an event with another would be refused, and its request cost nobody."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,10 @@ class _Exchange:
             raise
 
     def ended(self, scope: Scope) -> Access:
+        key_id = _text(self._headers, KEY_ID)
         return Access(
             request_id=self._id,
-            key_id=_text(self._headers, KEY_ID),
+            key_id=key_id if _KEY.fullmatch(key_id) else "",
             route=_text(self._headers, ROUTE),
             method=str(scope["method"])[:16],
             path=str(scope["path"])[:_LONGEST],

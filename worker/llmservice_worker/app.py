@@ -25,7 +25,7 @@ from llmservice_worker.access import AccessLog, lines
 from llmservice_worker.adapters.adapters import Adapters
 from llmservice_worker.adapters.engine import answer_with_public_names
 from llmservice_worker.adapters.setup import adapters_of, tried_in_time, user_config
-from llmservice_worker.args import WorkerArgs
+from llmservice_worker.args import UserConfig, WorkerArgs
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
 from llmservice_worker.causes import StartFailed, root_cause
 from llmservice_worker.engine_life import EngineLife
@@ -79,7 +79,7 @@ class EngineReplica:
         self._tasks: list[asyncio.Task[None]] = []
         self._life = EngineLife(self._restart, time.monotonic)
         self._is_up = False
-        self._templates: dict[str, str] = {}
+        self._config = UserConfig()
         self._task_app: TaskApp | None = None
         self._told: dict[str, Callable[[], Any]] = {"engine": self._life.report}
         self._is_warm = False
@@ -130,12 +130,13 @@ class EngineReplica:
             media_hosts=self._args.media_hosts,
             adapter_names=dict if adapters is None else adapters.names,
             ensure=None if adapters is None else adapters.ensure,
+            max_requests=lambda: self._config.max_requests,
         )
 
     def _task_apps(self, app: App) -> dict[str, App]:
         if "generate" not in self._args.tasks:
             return {}
-        self._task_app = TaskApp(app, self._args.model_id, self._templates)
+        self._task_app = TaskApp(app, self._args.model_id, self._config.templates)
         return {TASKS: self._task_app}
 
     async def reconfigure(self, value: dict[str, Any]) -> None:
@@ -143,7 +144,7 @@ class EngineReplica:
         config = user_config(value)
         if config is None:
             return
-        self._templates = config.templates
+        self._config = config
         if self._task_app is not None:
             self._task_app.replace_templates(config.templates)
         if self._adapters is None:

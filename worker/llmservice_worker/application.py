@@ -10,6 +10,8 @@ DEPLOYMENT: Final = "engine"
 """The one deployment of the application: engine and HTTP ingress in the same replica."""
 
 _RETRY_AFTER_S: Final = 1
+_REFUSALS: Final = 64
+"""Requests beyond its bound that a replica may be refusing at the same time; Ray Serve would let them wait."""
 _LOOK_BACK_S: Final = 2.0
 _METRICS_INTERVAL_S: Final = 0.5
 
@@ -20,6 +22,7 @@ def application(name: str, worker: WorkerArgs, live: LiveArgs) -> dict[str, Any]
     JSON types only and no None, so that canonical JSON of it is stable. Why `deployments`: Ray Serve restarts every
     replica, stop before start, when `args` change, but takes over a deployment's bounds and limits as it runs.
     """
+    most = live.user_config.max_requests
     return {
         "name": name,
         "route_prefix": "/",
@@ -28,8 +31,8 @@ def application(name: str, worker: WorkerArgs, live: LiveArgs) -> dict[str, Any]
         "deployments": [
             {
                 "name": DEPLOYMENT,
-                "max_ongoing_requests": live.max_ongoing_requests,
-                "max_queued_requests": live.max_queued_requests,
+                "max_ongoing_requests": most + _REFUSALS,
+                "max_queued_requests": most,
                 "backpressure_config": {"status_code": 503, "retry_after_s": _RETRY_AFTER_S},
                 "graceful_shutdown_timeout_s": live.drain_s,
                 "autoscaling_config": autoscaling_config(live.scaling),

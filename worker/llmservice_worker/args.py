@@ -90,12 +90,9 @@ LEDGER_URL: Final = "LLMSERVICE_LEDGER_URL"
 """Variable of a replica: base URL of the ledger that takes usage events; without it no usage is counted."""
 LEDGER_TOKEN: Final = "LLMSERVICE_LEDGER_TOKEN"
 """Variable of a replica: the file with its token for the ledger, written anew as it expires."""
-LEDGER_AUDIENCE: Final = "llmservice-ledger"
 SPOOL: Final = "/var/spool/llmservice"
 """Where a replica keeps usage events until the ledger has them: a volume of SPOOL_MIB."""
 SPOOL_MIB: Final = 64
-PROBE_KEY_ID: Final = "probe"
-"""The key id of requests by which the operator asks whether a model answers: nobody's usage."""
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 
@@ -203,6 +200,9 @@ class UserConfig(Part):
     templates: dict[str, Annotated[str, Field(max_length=8192)]] = Field(
         default={}, description="Task → prompt template of /v1/tasks/<task>, in place of ours."
     )
+    max_requests: Count = Field(
+        default=512, description="Requests that one replica takes at once, those that wait included; more get 503."
+    )
 
 
 class LiveArgs(Part):
@@ -211,7 +211,3 @@ class LiveArgs(Part):
     scaling: Scaling = Scaling()
     user_config: UserConfig = UserConfig()
     drain_s: Seconds = Field(default=300, description="How long a replica that is to go may finish what it has begun.")
-    max_ongoing_requests: Count = Field(default=256, description="Requests that one replica works on at once.")
-    max_queued_requests: Annotated[int, Field(ge=0, le=100000, strict=True)] = Field(
-        default=256, description="Requests that each Serve proxy holds beyond that; more get 503."
-    )

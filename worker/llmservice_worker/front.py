@@ -4,7 +4,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from llmservice_worker.args import Task
+from llmservice_worker.admission import Admission
+from llmservice_worker.args import Task, UserConfig
 from llmservice_worker.asgi import App
 from llmservice_worker.bounds import Clock, DistinctGrammars, IdempotencyKeys
 from llmservice_worker.errors import LOST, Refused, unknown_model
@@ -32,6 +33,8 @@ class Served:
     """Adapter → the model that it is one of."""
     ensure: Callable[[str], Awaitable[None]] | None = None
     """Returns once a model of this name answers; raises Refused. None: only `names` do."""
+    max_requests: Callable[[], int] = lambda: UserConfig().max_requests
+    """How many may be under way at once, asked anew each time: the bound changes live."""
 
     def all_names(self) -> dict[str, str | None]:
         """Every name that answers now → the model that it is an adapter of."""
@@ -67,4 +70,5 @@ def front(
         context = served.limits.context
         return Ingress(engine, validation, served.all_names, served.tasks, served.created, context, mounted)
 
-    return ErrorShaping(ingress(mounts(ingress({}))), unavailable=unavailable)
+    admission = Admission(ingress(mounts(ingress({}))), served.max_requests)
+    return ErrorShaping(admission, unavailable=unavailable)

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from llmservice_worker.args import LEDGER_AUDIENCE, LEDGER_TOKEN, LEDGER_URL, SPOOL, SPOOL_MIB, Origin
+from llmservice_api.names import LEDGER_AUDIENCE
+from llmservice_worker.args import LEDGER_TOKEN, LEDGER_URL, SPOOL, SPOOL_MIB, Origin
 
 Json = dict[str, Any]
 

@@ -20,7 +20,8 @@ from llmservice_worker.args import (
 from llmservice_worker.fetch.source import Source
 
 _GIB: Final = 2**30
-_ONGOING: Final = 256
+_BATCH: Final = 256
+"""What vLLM batches at least where `maxNumSeqs` says nothing (its defaults are 256 and more)."""
 _LONGEST_DRAIN_S: Final = 7 * 86400
 
 
@@ -107,6 +108,7 @@ def _user_config(spec: LLMServiceSpec) -> UserConfig:
         adapters=tuple(Adapter(name=adapter.name, source=adapter.source) for adapter in spec.adapters),
         dynamic_adapters=spec.dynamic_adapters.source.rstrip("/") if spec.dynamic_adapters else None,
         templates=spec.task_templates.to_wire(),
+        max_requests=(spec.engine.args.max_num_seqs or _BATCH) + spec.hold.max_requests,
     )
 
 
@@ -115,9 +117,6 @@ def live_args(spec: LLMServiceSpec, *, awake: bool = False) -> LiveArgs:
     return LiveArgs(
         scaling=_scaling(spec, awake=awake),
         user_config=_user_config(spec),
-        # What the engine batches it works on; the rest waits where it is counted and bounded, not in the engine.
-        max_ongoing_requests=spec.engine.args.max_num_seqs or _ONGOING,
-        max_queued_requests=max(spec.hold.max_requests, 1),
         drain_s=min(seconds(spec.rollout.drain), _LONGEST_DRAIN_S),
     )
 

@@ -10,7 +10,7 @@ WORKER = WorkerArgs(model_id="org/m", source="/models/c/m", aliases=("a",))
 
 def test_what_restarts_an_engine_is_apart_from_what_does_not() -> None:
     few = application("llm", WORKER, LiveArgs(scaling=Scaling(max_replicas=1)))
-    many = application("llm", WORKER, LiveArgs(scaling=Scaling(max_replicas=9), max_ongoing_requests=7))
+    many = application("llm", WORKER, LiveArgs(scaling=Scaling(max_replicas=9), drain_s=7))
     assert few["args"] == many["args"] == {"model_id": "org/m", "aliases": ["a"], "source": "/models/c/m"}
     assert few["deployments"] != many["deployments"]
     assert {**few, "deployments": 0} == {**many, "deployments": 0}
@@ -36,9 +36,10 @@ def test_the_arguments_come_back_from_it() -> None:
 
 def test_queues_are_bounded_and_ray_serves_own_fields_say_when_to_scale() -> None:
     scaling = Scaling(min_replicas=0, max_replicas=3, up_delay_s=1, down_delay_s=2, idle_after_s=3)
-    (deployment,) = application("llm", WORKER, LiveArgs(scaling=scaling))["deployments"]
+    live = LiveArgs(scaling=scaling, user_config=UserConfig(max_requests=12))
+    (deployment,) = application("llm", WORKER, live)["deployments"]
     assert deployment["name"] == DEPLOYMENT
-    assert deployment["max_queued_requests"] == 256
+    assert deployment["max_queued_requests"] == deployment["user_config"]["max_requests"] == 12
     config = deployment["autoscaling_config"]
     assert (config["min_replicas"], config["max_replicas"]) == (0, 3)
     assert (config["upscale_delay_s"], config["downscale_delay_s"], config["downscale_to_zero_delay_s"]) == (1, 2, 3)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from llmservice_worker.access import Access, noted_model
-from llmservice_worker.args import PROBE_KEY_ID, Origin
+from llmservice_worker.args import Origin
 from llmservice_worker.asgi import App, Receive, Scope, Send
 from llmservice_worker.usage.event import UsageEvent, usage_event
 from llmservice_worker.usage.tally import Tally
@@ -56,11 +56,11 @@ def events(
     record: Callable[[UsageEvent], None],
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Callable[[Access], None]:
-    """What makes the event of each request that the access log tells of; the operator's probe makes none."""
+    """What makes the event of each request that the access log tells of, whoever says that he asks."""
 
     def heard(access: Access) -> None:
         tally = current_tally()
-        if tally is None or tally.model is None or access.key_id == PROBE_KEY_ID:
+        if tally is None or tally.model is None:
             return
         record(usage_event(tally, tally.model, access, origin, names, now()))
 

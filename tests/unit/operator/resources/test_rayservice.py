@@ -136,9 +136,10 @@ def test_media_hosts_and_limits_reach_the_engine() -> None:
 
 def test_what_is_beyond_a_batch_waits_up_to_a_bound_and_the_rest_is_refused_with_a_wait() -> None:
     found = live_args(spec(engine={"args": {"maxNumSeqs": 8}}, hold={"maxRequests": 4}))
-    assert (found.max_ongoing_requests, found.max_queued_requests) == (8, 4)
-    assert live_args(spec()).max_ongoing_requests == 256
+    assert found.user_config.max_requests == 8 + 4
+    assert live_args(spec(hold={"maxRequests": 0})).user_config.max_requests == 256
     (deployment,) = application("llm", worker_args("m", spec(), APool().build()), found)["deployments"]
+    assert deployment["max_ongoing_requests"] > 8 + 4, "Ray Serve must not let wait what the replica refuses"
     assert deployment["backpressure_config"] == {"status_code": 503, "retry_after_s": 1}
 
 

@@ -1,0 +1,30 @@
+"""How many requests a replica takes at once: what its engine batches and what may wait for that, counted exactly.
+
+Ray Serve's own bound takes requests that arrive together for waiting ones, though nothing is in their way.
+"""
+
+from collections.abc import Callable
+
+from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
+from llmservice_worker.errors import error_body
+
+
+class Admission:
+    """Wraps `app`: while `most()` requests are under way, another is refused at once (503), its body unread."""
+
+    def __init__(self, app: App, most: Callable[[], int]) -> None:
+        self._app = app
+        self._most = most
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection; anything but HTTP passes through."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if self._under_way >= self._most():
+            return await reply_json(send, 503, error_body(503))
+        self._under_way += 1
+        try:
+            return await self._app(scope, receive, send)
+        finally:
+            self._under_way -= 1
