@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from aiohttp import web
 from multidict import CIMultiDict
 
-from llmservice_api.names import KEY_ID_HEADER
+from llmservice_api.names import KEY_ID_HEADER, ROUTE_HEADER
 from llmservice_gateway import body_fields, errors, form_fields
 from llmservice_gateway.bodies import discard, read, rooms
 from llmservice_gateway.body_fields import Fields
@@ -25,7 +25,7 @@ from llmservice_gateway.endpoints import AUDIO, MESSAGES, SILENT
 from llmservice_gateway.errors import Refused
 from llmservice_gateway.forwarding import Asked, upstreams
 from llmservice_gateway.metrics import Metrics
-from llmservice_gateway.reply import ROUTE_HEADER, Reply, encodable
+from llmservice_gateway.reply import Reply, encodable
 from llmservice_gateway.resolution import Claim, check, route_of
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.waker import Waker

@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from llmservice_api.names import KEY_ID_HEADER
+from llmservice_api.names import KEY_ID_HEADER, ROUTE_HEADER
 from llmservice_gateway import errors
 from llmservice_gateway.activator import Activator
 from llmservice_gateway.agent import Agent
@@ -16,7 +16,6 @@ from llmservice_gateway.endpoints import MESSAGES
 from llmservice_gateway.ledger_client import LedgerClient
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.organization import add_organization
-from llmservice_gateway.reply import ROUTE_HEADER
 from llmservice_gateway.settings import Settings
 
 _LOG: Final = logging.getLogger(__name__)

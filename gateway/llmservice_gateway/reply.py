@@ -6,12 +6,12 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
+from llmservice_api.names import ROUTE_HEADER
 from llmservice_gateway import errors
 from llmservice_gateway.errors import ApiError
 
-ROUTE_HEADER: Final = "x-llmservice-route"
 TARGET_HEADER: Final = "x-llmservice-target"
-"""Tell HAProxy, which takes them out, whom the request went to: `<namespace>/<name>`, and `<ip>|<port>`."""
+"""Tells HAProxy, which takes it out as it does ROUTE_HEADER, whom the request went to: `<ip>|<port>`."""
 
 _LONGEST_ERROR: Final = 64 * 1024
 _PER_CONNECTION: Final = ("connection", "keep-alive", "transfer-encoding", ROUTE_HEADER, TARGET_HEADER)

@@ -38,7 +38,7 @@ def digest(pepper: bytes, key: Key) -> str:
 
 def probe_key(pepper: bytes) -> Key:
     """The operator's own key, which the gateway derives as well."""
-    return Key(PROBE_KEY_ID, _base64url(hmac.new(pepper, b"probe", hashlib.sha256).digest()))
+    return Key(PROBE_KEY_ID, _base64url(hmac.new(pepper, PROBE_KEY_ID.encode(), hashlib.sha256).digest()))
 
 
 def pepper_from(text: str) -> bytes:

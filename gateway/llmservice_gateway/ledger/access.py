@@ -5,17 +5,17 @@ from typing import Final
 
 from aiohttp import web
 
-from llmservice_api.names import ADMIN_HEADER, EVERY_NAMESPACE
+from llmservice_api.names import ADMIN_HEADER, EVERY_NAMESPACE, LEDGER_AUDIENCE
 from llmservice_gateway.errors import ApiError
 from llmservice_gateway.ledger.answers import Said
 from llmservice_gateway.ledger.event import Event, Refused
-from llmservice_gateway.ledger.identity import AUDIENCE, Identities, Identity
+from llmservice_gateway.ledger.identity import Identities, Identity
 
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _UNAUTHENTICATED: Final = ApiError(
     401,
     "invalid_token",
-    f"Send `Authorization: Bearer <token>` with a ServiceAccount token whose audience is {AUDIENCE}.",
+    f"Send `Authorization: Bearer <token>` with a ServiceAccount token whose audience is {LEDGER_AUDIENCE}.",
     headers=(("www-authenticate", "Bearer"),),
 )
 _NOT_A_GATEWAY: Final = ApiError(403, "not_a_gateway", "Only gateways of this installation may ask this.")

@@ -7,8 +7,8 @@ from typing import Any, Final
 import urllib3
 from kubernetes import client
 
-from llmservice_api.names import API_VERSION, GROUP, VERSION
-from llmservice_gateway.ledger.identity import AUDIENCE, IdentitiesUnknown, Identity, of_username
+from llmservice_api.names import API_VERSION, GROUP, LEDGER_AUDIENCE, VERSION
+from llmservice_gateway.ledger.identity import IdentitiesUnknown, Identity, of_username
 from llmservice_gateway.ledger.records import Budget
 
 MANAGER: Final = "llmservice-ledger"
@@ -33,7 +33,7 @@ class TokenReviews:
         body: Any = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
-            "spec": {"token": token, "audiences": [AUDIENCE]},
+            "spec": {"token": token, "audiences": [LEDGER_AUDIENCE]},
         }
         try:
             review = await asyncio.to_thread(
@@ -48,7 +48,7 @@ class TokenReviews:
 
 def reviewed(status: Mapping[str, Any]) -> Identity | None:
     """The ServiceAccount that a TokenReview's status names, None where the token is not one for this audience."""
-    if not status.get("authenticated") or AUDIENCE not in (status.get("audiences") or []):
+    if not status.get("authenticated") or LEDGER_AUDIENCE not in (status.get("audiences") or []):
         return None
     return of_username(str((status.get("user") or {}).get("username", "")))
 

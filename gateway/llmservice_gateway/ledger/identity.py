@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-AUDIENCE: Final = "llmservice-ledger"
 REMEMBERED: Final = 60.0
 """Seconds that a token counts as valid after the cluster said so."""
 _REFUSED: Final = 10.0

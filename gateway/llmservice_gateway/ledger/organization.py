@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from llmservice_api.names import KEY_PREFIX
 from llmservice_gateway.ledger.access import Access
 from llmservice_gateway.ledger.answers import as_json, bad_request, not_found
 from llmservice_gateway.ledger.export import export
@@ -178,7 +179,7 @@ def _key(key: Key, last: int | None) -> Json:
     return {
         "id": key.id,
         "name": key.name,
-        "redacted_value": f"llms_{key.id}.…",
+        "redacted_value": f"{KEY_PREFIX}_{key.id}.…",
         "created_at": key.created // 1000,
         "expires_at": key.expires // 1000 if key.expires is not None else None,
         "last_used_at": last * 60 if last is not None else None,

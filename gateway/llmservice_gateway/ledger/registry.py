@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
+from llmservice_api.names import PROBE_KEY_ID
 from llmservice_gateway.ledger import records
 from llmservice_gateway.ledger.pricing import Price
 from llmservice_gateway.ledger.records import Budget, Key, Priced
 from llmservice_gateway.source import Event, Gone, Kind, Listed, Raw, identity
 
 KINDS: Final[tuple[Kind, ...]] = ("llmservices", "apikeys", "budgets")
-_NO_APIKEYS: Final = ("", "probe")
+_NO_APIKEYS: Final = ("", PROBE_KEY_ID)
 """Key ids of requests to Open services, and of the operator's."""
 
 

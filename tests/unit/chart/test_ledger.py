@@ -3,9 +3,9 @@
 from itertools import product
 from pathlib import Path
 
+from llmservice_api.names import LEDGER_AUDIENCE
 from llmservice_gateway import settings as gateway_settings
 from llmservice_gateway.ledger import settings
-from llmservice_gateway.ledger.identity import AUDIENCE
 from llmservice_gateway.ledger.registry import KINDS
 from tests.unit.chart.rendering import NAMESPACE, Json, Rendered, render
 from tests.unit.chart.test_rbac import grants
@@ -66,7 +66,7 @@ def test_operator_and_gateway_are_told_where_it_is() -> None:
     (volume,) = [each for each in chart.pods()["gateway"]["volumes"] if each["name"] == "ledger-token"]
     token = volume["projected"]["sources"][0]["serviceAccountToken"]
     (mount,) = [each for each in container(chart, "gateway")["volumeMounts"] if each["name"] == "ledger-token"]
-    assert token["audience"] == AUDIENCE
+    assert token["audience"] == LEDGER_AUDIENCE
     assert Path(mount["mountPath"], token["path"]) == found.ledger_token
 
 

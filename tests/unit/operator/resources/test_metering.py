@@ -70,5 +70,5 @@ def test_the_spool_is_a_bounded_volume() -> None:
     assert volume["emptyDir"] == {"sizeLimit": "64Mi"}
 
 
-def test_both_parts_name_the_probe_alike() -> None:
-    assert (names.PROBE_KEY_ID, names.KEY_ID_HEADER.encode()) == (args.PROBE_KEY_ID, access.KEY_ID)
+def test_both_parts_name_headers_alike() -> None:
+    assert (names.KEY_ID_HEADER.encode(), names.ROUTE_HEADER.encode()) == (access.KEY_ID, access.ROUTE)

@@ -8,9 +8,11 @@ import pytest
 
 from llmservice_gateway.errors import ApiError
 from llmservice_gateway.ledger.answers import answer
-from llmservice_gateway.ledger.event import MOST_BYTES, Event, Refused, parse
+from llmservice_gateway.ledger.event import MOST_BYTES, MOST_EVENTS, Event, Refused, parse
+from llmservice_worker.access import KEY_ID, Access, AccessLog
 from llmservice_worker.usage import ledger
 from llmservice_worker.usage.event import UsageEvent, usage_event
+from tests.unit.worker.asgi_apps import ask, replies
 from tests.unit.worker.usage.test_event import ACCESS, NOW, ORIGIN, tally
 
 
@@ -45,6 +47,18 @@ def test_the_ledger_takes_what_workers_send(changed: dict[str, Any]) -> None:
         name: value for name, value in dataclasses.asdict(sent).items() if name != "time"
     }
     assert found.at == int(NOW.timestamp() * 1000)
+
+
+def test_the_ledger_takes_as_many_in_a_post_as_workers_send() -> None:
+    assert ledger.MOST_EVENTS == MOST_EVENTS
+
+
+@pytest.mark.parametrize("key_id", ["a.b_c-D9", "k" * 64, "k" * 65, "a b", "a\tb", "ключ", ""])
+async def test_no_key_id_that_is_sent_makes_an_event_that_the_ledger_refuses(key_id: str) -> None:
+    told: list[Access] = []
+    await ask(AccessLog(replies(200, b"{}"), [told.append], lambda: 0.0), headers=[(KEY_ID, key_id.encode())])
+    (found,) = parse(post(event(key_id=told[0].key_id)))
+    assert found.key_id in (key_id, "")
 
 
 def test_a_full_post_of_the_longest_events_is_not_too_large() -> None:

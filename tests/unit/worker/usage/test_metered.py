@@ -57,24 +57,33 @@ async def test_a_request_that_the_engine_answers_makes_an_event() -> None:
     assert (event.prompt_tokens, event.completion_tokens, event.outcome, event.status) == (3, 5, "completed", 200)
 
 
-async def test_a_request_without_a_key_is_billed_to_nobody_by_name() -> None:
-    app, made = metered(validated(working(1)))
-    await ask(app)
-    assert [event.key_id for event in made] == [""]
-
-
-NO_EVENT: dict[str, tuple[App, list[tuple[bytes, bytes]]]] = {
-    "refused before the engine": (replies(400, b"{}"), []),
-    "refused though its model was found": (validated(replies(429, b"{}")), []),
-    "a list of models": (replies(200, b"{}"), []),
-    "the operator's probe": (validated(working(1)), [(b"x-llmservice-key-id", b"probe")]),
+BY_KEY = {
+    "without a key": ([], ""),
+    "the operator, or whoever says that he is": ([b"probe"], "probe"),
+    "an id that the ledger would refuse": ([b"a b"], ""),
+    "an id that is too long for it": ([b"k" * 65], ""),
+    "two ids": ([b"k1", b"k2"], "k1"),
 }
 
 
-@pytest.mark.parametrize(("app", "headers"), NO_EVENT.values(), ids=NO_EVENT)
-async def test_what_is_nobodys_usage_makes_no_event(app: App, headers: list[tuple[bytes, bytes]]) -> None:
+@pytest.mark.parametrize(("sent", "billed"), BY_KEY.values(), ids=BY_KEY)
+async def test_what_the_engine_computes_makes_an_event_whoever_asks(sent: list[bytes], billed: str) -> None:
+    app, made = metered(validated(working(1)))
+    await ask(app, headers=[(b"x-llmservice-key-id", each) for each in sent])
+    assert [(event.key_id, event.completion_tokens) for event in made] == [(billed, 1)]
+
+
+NO_EVENT: dict[str, App] = {
+    "refused before the engine": replies(400, b"{}"),
+    "refused though its model was found": validated(replies(429, b"{}")),
+    "a list of models": replies(200, b"{}"),
+}
+
+
+@pytest.mark.parametrize("app", NO_EVENT.values(), ids=NO_EVENT)
+async def test_what_never_came_to_the_engine_makes_no_event(app: App) -> None:
     app, made = metered(app)
-    await ask(app, headers=headers)
+    await ask(app)
     assert made == []
 
 
