@@ -41,7 +41,7 @@ class Settings:
     large_body: int = number(8 * 1024 * 1024, 65536, 1024**3)
     header_timeout: int = number(10, 1, 600)
     body_timeout: int = number(30, 1, 600)
-    client_timeout: int = number(60, 1, 3600)
+    client_timeout: int = number(150, 1, 3600)
     connect_timeout: int = number(3, 1, 60)
     server_timeout: int = number(600, 1, 86400)
     drain_delay: int = number(5, 0, 600)
@@ -97,6 +97,11 @@ class Settings:
     def trace_socket(self) -> Path:
         """Where HAProxy sends its access log once more, for the agent to make spans of."""
         return self.run_directory / "traces.sock"
+
+    @property
+    def refusals_socket(self) -> Path:
+        """Where HAProxy sends the lines of its access log that tell of errors, for the agent to count."""
+        return self.run_directory / "refusals.sock"
 
     @property
     def maps(self) -> Path:

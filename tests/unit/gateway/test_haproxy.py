@@ -56,6 +56,12 @@ def test_lines(text: str, line: str) -> None:
     assert line in [each.strip() for each in text.splitlines()]
 
 
+def test_an_ingress_controller_closes_an_idle_connection_before_haproxy_does(text: str) -> None:
+    waits = [re.search(rf"^ +timeout {name} (\d+)s$", text, re.MULTILINE) for name in ("client", "http-keep-alive")]
+    assert min(int(found[1]) for found in waits if found) > 90, "Traefik's wait; HAProxy takes the shorter of its two"
+    assert all(waits)
+
+
 def test_everything_is_filled_in(text: str) -> None:
     assert "@{" not in text
     assert render(Settings()) == text
