@@ -101,7 +101,7 @@ class KubernetesSource:
                 stop.wait(low)
             except (client.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError, WatchLost) as error:
                 self._failed()
-                _LOG.warning("watching %s: %s; trying again in %.1f s", kind, _one_line(error), delay)
+                _LOG.warning("watching %s: %s; trying again in %.1f s", kind, one_line(error), delay)
                 stop.wait(delay * random.uniform(0.5, 1.0))
                 delay = min(delay * 2, high)
 
@@ -153,14 +153,15 @@ def connect() -> Any:
     return client.CustomObjectsApi()
 
 
+def one_line(error: Exception) -> str:
+    """What a call of the client failed with, short enough for a log."""
+    if isinstance(error, client.ApiException):
+        return f"{error.status} {error.reason}"
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 def _lines(response: Any) -> Iterator[bytes]:
     rest = b""
     for chunk in response.stream(amt=None, decode_content=False):
         *lines, rest = (rest + chunk).split(b"\n")
         yield from (line for line in lines if line)
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, client.ApiException):
-        return f"{error.status} {error.reason}"
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

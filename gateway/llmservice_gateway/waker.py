@@ -11,12 +11,14 @@ from kubernetes import client
 
 from llmservice_api.names import API_VERSION, GROUP, LLMSERVICES, VERSION
 from llmservice_gateway.holding import wake_is_due
+from llmservice_gateway.kube import one_line
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.objects import Service
 
 MANAGER: Final = "llmservice-gateway"
 _LOG: Final = logging.getLogger(__name__)
 _TIMEOUT: Final = (5.0, 10.0)
+_NOT_FOUND: Final = 404
 
 
 class WakeFailed(Exception):
@@ -53,11 +55,9 @@ class KubernetesWriter:
                 _content_type="application/apply-patch+yaml",
                 _request_timeout=_TIMEOUT,
             )
-        except client.ApiException as error:
-            if error.status != 404:
-                raise WakeFailed(f"{error.status} {error.reason}") from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise WakeFailed((str(error).splitlines() or [type(error).__name__])[0][:200]) from error
+        except (client.ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+            if getattr(error, "status", None) != _NOT_FOUND:
+                raise WakeFailed(one_line(error)) from error
 
 
 class Waker:

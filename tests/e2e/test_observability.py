@@ -15,7 +15,7 @@ from tests.e2e.site import ROOM, SERVICE, Site
 from tests.unit.chart.promql import metric_names, scraped_names
 
 SECRET = "the walrus said that the time has come"
-SCRAPED = (("gateway", 8404), ("gateway", 8405), ("operator", 8080), ("ledger", 8410))
+SCRAPED = (("gateway", 8404), ("gateway", 8405), ("operator", 8080), ("ledger", 8411))
 
 
 def pod_of(site: Site, namespace: str, selector: str) -> str:

@@ -129,13 +129,15 @@ class LedgerProcess:
     """`python -m llmservice_gateway.ledger`; it can be killed and started again on the same database and port."""
 
     def __init__(self, kubeconfig: Path, folder: Path, settings: Mapping[str, str]) -> None:
-        self.port = free_ports(1)[0]
+        self.port, health_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
+        self.health_url = f"http://127.0.0.1:{health_port}"
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
         own = {
             "LLMSERVICE_LEDGER_ADDRESS": "127.0.0.1",
             "LLMSERVICE_LEDGER_PORT": str(self.port),
+            "LLMSERVICE_LEDGER_HEALTH_PORT": str(health_port),
             "LLMSERVICE_LEDGER_RETENTION_DAYS": "36500",
             "LLMSERVICE_LEDGER_DATABASE": str(folder / "ledger.sqlite"),
             "KUBECONFIG": str(kubeconfig),
@@ -163,7 +165,7 @@ class LedgerProcess:
         assert self._process.returncode is None, self.log()
         async with aiohttp.ClientSession() as session:
             try:
-                async with session.get(f"{self.url}/readyz") as answer:
+                async with session.get(f"{self.health_url}/readyz") as answer:
                     return answer.status == 200
             except aiohttp.ClientError:
                 return False
@@ -218,6 +220,11 @@ class Stack:
         status, said = await self.post("/v1/sync", {"gateway": "a", "version": 0, "wait": 0} | body, GATEWAY_TOKEN)
         assert status == 200, said
         return said
+
+    async def health(self, path: str) -> tuple[int, str]:
+        """Status and body of what the cluster asks, without a token."""
+        async with self.session.get(self.ledger.health_url + path) as answer:
+            return answer.status, await answer.text()
 
     async def get(self, path: str, scope: str = "*") -> tuple[int, bytes]:
         """Status and body of an admin's question."""

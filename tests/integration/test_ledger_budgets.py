@@ -10,6 +10,9 @@ from tests.eventually import eventually
 from tests.integration.ledger_stack import GATEWAY_TOKEN, Stack, ledger_running
 from tests.unit.gateway.ledger.builders import KEY, Json, budget, key, priced, usage
 
+OPEN_PATHS = ("/metrics", "/healthz", "/readyz")
+"""Those that take no token, and have a port of their own."""
+
 
 def now(**ago: float) -> str:
     return (datetime.now(UTC) - timedelta(**ago)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -150,7 +153,8 @@ async def test_figures_say_what_became_of_events(tmp_path: Path) -> None:
         await stack.bill([event, event])
         await stack.bill([event])
         await stack.post("/v1/events", {"events": [usage(id="x")]}, stack.cluster.worker_token("team-a"))
-        figures = (await stack.get("/metrics"))[1].decode()
+        assert {path: (await stack.get(path))[0] for path in OPEN_PATHS} == dict.fromkeys(OPEN_PATHS, 404)
+        _, figures = await stack.health("/metrics")
         for line in (
             'llmservice_ledger_events_total{result="stored"} 1.0',
             'llmservice_ledger_events_total{result="known"} 2.0',

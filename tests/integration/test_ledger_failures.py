@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psycopg
 import pytest
 
+from llmservice_gateway.ledger.bulkhead import MOST
 from tests.eventually import eventually
 from tests.integration.ledger_stack import GATEWAY_TOKEN, Stack, ledger_running
 from tests.integration.postgresql_server import PostgreSQL, postgresql_running
@@ -146,11 +148,31 @@ async def test_a_postgresql_that_is_away_is_said_and_nothing_is_acknowledged(tmp
         token = stack.cluster.worker_token("team-a")
         status, said = await stack.post("/v1/events", {"events": [usage()]}, token)
         assert (status, said["error"]["code"]) == (503, "database_unavailable")
-        assert (await stack.get("/readyz"))[0] == 503
-        assert (await stack.get("/healthz"))[0] == 200
+        assert (await stack.health("/readyz"))[0] == 503
+        assert await stack.health("/healthz") == (200, "ok\n")
         await server.start()
         await stack.bill([usage()])
         assert await server.ask(b"SELECT count(*) FROM events") == 2
+
+
+async def test_reports_that_hang_keep_no_event_waiting(tmp_path: Path) -> None:
+    """Nothing can read the table of keys meanwhile; more reports ask than may, and more than there are connections."""
+    async with on_postgresql(tmp_path) as (stack, server):
+
+        async def keys_are_stored() -> bool:
+            return bool(await server.ask(b"SELECT count(*) FROM keys"))
+
+        await eventually(keys_are_stored)
+        async with await psycopg.AsyncConnection.connect(server.dsn) as other:
+            await other.execute("LOCK TABLE keys")
+            spaces = [f"team-{number}" for number in range(MOST + 3)]
+            asked = {asyncio.create_task(stack.get("/v1/organization/projects", space)) for space in spaces}
+            await eventually(lambda: sum(each.done() for each in asked) == 3)
+            assert [each.result()[0] for each in asked if each.done()] == [429] * 3
+            await stack.bill([usage()])
+            assert (await stack.health("/readyz"))[0] == 200
+            assert sum(each.done() for each in asked) == 3
+        assert sorted(status for status, _ in await asyncio.gather(*asked)) == [200] * MOST + [429] * 3
 
 
 @pytest.fixture

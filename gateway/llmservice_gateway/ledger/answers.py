@@ -24,6 +24,13 @@ TOO_LARGE: Final = ApiError(413, "request_too_large", f"The body is larger than 
 ENCODED: Final = ApiError(415, "unsupported_content_encoding", "Send the body without Content-Encoding.")
 BAD_HTTP: Final = ApiError(400, "bad_request", "The request is not well-formed HTTP.")
 INTERNAL: Final = ApiError(500, "internal_error", "The ledger failed on this request.", type=SERVER)
+TOO_MANY_REPORTS: Final = ApiError(
+    429,
+    "rate_limit_exceeded",
+    "Too many reports are made at once: wait for those that you asked for, and try again.",
+    type="requests",
+    headers=_AGAIN,
+)
 # Why is said in the log only: a driver's text names hosts, users and statements, and answers reach clients.
 DATABASE_AWAY: Final = ApiError(
     503, "database_unavailable", "The database cannot be used now: try again.", type=SERVER, headers=_AGAIN
@@ -69,22 +76,29 @@ def failures(metrics: Metrics) -> Middleware:
     async def shaped(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except Said as said:
-            return answer(said.error)
-        except StoreFailed as error:
-            _LOG.error("%s %s: the database failed: %s", request.method, request.path, error)
-            return answer(DATABASE_AWAY)
-        except IdentitiesUnknown as error:
-            metrics.failures.labels("token_review").inc()
-            _LOG.error("tokens cannot be reviewed: %s", error)
-            return answer(TOKENS_UNKNOWN)
-        except web.HTTPException as error:
-            return answer(_of_aiohttp(error))
-        except Exception:  # noqa: BLE001 - the outermost place: said in the log, and not to the client
-            _LOG.exception("%s %s", request.method, request.path)
-            return answer(INTERNAL)
+        except Exception as error:
+            if request.writer.output_size:  # an answer has begun: it can only break off
+                raise
+            return answer(_said(error, request, metrics))
 
     return shaped
+
+
+def _said(error: Exception, request: web.Request, metrics: Metrics) -> ApiError:
+    match error:
+        case Said():
+            return error.error
+        case StoreFailed():
+            _LOG.error("%s %s: the database failed: %s", request.method, request.path, error)
+            return DATABASE_AWAY
+        case IdentitiesUnknown():
+            metrics.failures.labels("token_review").inc()
+            _LOG.error("tokens cannot be reviewed: %s", error)
+            return TOKENS_UNKNOWN
+        case web.HTTPException():
+            return _of_aiohttp(error)
+    _LOG.error("%s %s", request.method, request.path, exc_info=error)
+    return INTERNAL
 
 
 def unready() -> Said:

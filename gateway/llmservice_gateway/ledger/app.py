@@ -1,4 +1,4 @@
-"""The ledger over HTTP: events from workers, news for gateways, health and figures."""
+"""The ledger over HTTP: events from workers, news for gateways."""
 
 from dataclasses import asdict
 from typing import Annotated, Final
@@ -70,24 +70,9 @@ def ledger_app(ledger: Ledger, access: Access, metrics: Metrics) -> web.Applicat
         requests = {key_id: (each.minute, each.count) for key_id, each in asked.requests.items()}
         return as_json(asdict(await ledger.sync(asked.gateway, asked.version, asked.wait, requests)))
 
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_: web.Request) -> web.Response:
-        if not ledger.ready:
-            raise unready()
-        await ledger.check()
-        return web.Response(text="ok\n")
-
-    async def figures(_: web.Request) -> web.Response:
-        return web.Response(body=metrics.text(), headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
-
     app = web.Application(middlewares=[failures(metrics)], client_max_size=_SYNC_BYTES)
     app.router.add_post("/v1/events", events)
     app.router.add_post("/v1/sync", sync)
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", figures)
     return app
 
 

@@ -8,6 +8,7 @@ import urllib3
 from kubernetes import client
 
 from llmservice_api.names import API_VERSION, GROUP, LEDGER_AUDIENCE, VERSION
+from llmservice_gateway.kube import one_line
 from llmservice_gateway.ledger.identity import IdentitiesUnknown, Identity, of_username
 from llmservice_gateway.ledger.records import Budget
 
@@ -42,7 +43,7 @@ class TokenReviews:
                 _request_timeout=_TIMEOUT,
             )
         except _FAILURES as error:
-            raise IdentitiesUnknown(_one_line(error)) from error
+            raise IdentitiesUnknown(one_line(error)) from error
         return reviewed(review.get("status") or {})
 
 
@@ -89,10 +90,4 @@ class BudgetWriter:
             await asyncio.to_thread(call, *given, _request_timeout=_TIMEOUT, **named)
         except _FAILURES as error:
             if getattr(error, "status", None) not in allowed:
-                raise ClusterFailed(_one_line(error)) from error
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, client.ApiException):
-        return f"{error.status} {error.reason}"
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+                raise ClusterFailed(one_line(error)) from error

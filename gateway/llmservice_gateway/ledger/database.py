@@ -12,6 +12,10 @@ from sqlalchemy import Connection, Engine, create_engine, event
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _BUSY_MS: Final = 10_000
+READERS: Final = 2
+"""Threads that read for reports."""
+_CONNECTIONS: Final = READERS + 2
+"""One for each thread: the readers', the writer's, and the health check's. So none of them waits for another's."""
 _POSTGRESQL: Final[dict[str, Any]] = {
     "application_name": "llmservice-ledger",
     "connect_timeout": 5,
@@ -47,7 +51,9 @@ def postgresql(dsn_file: Path) -> Engine:
     def connect() -> psycopg.Connection[Any]:
         return psycopg.connect(dsn_file.read_text().strip(), **_POSTGRESQL)
 
-    return create_engine("postgresql+psycopg://", creator=connect, pool_pre_ping=True, pool_size=4, max_overflow=0)
+    return create_engine(
+        "postgresql+psycopg://", creator=connect, pool_pre_ping=True, pool_size=_CONNECTIONS, max_overflow=0
+    )
 
 
 def migrate(engine: Engine) -> None:

@@ -1,6 +1,5 @@
 """Events as a file, CSV or Parquet, streamed: memory holds one batch of rows, however many there are."""
 
-import asyncio
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from aiohttp import web
 
 from llmservice_gateway.ledger.answers import bad_request
+from llmservice_gateway.ledger.bulkhead import Bulkhead
 from llmservice_gateway.ledger.pricing import DIGITS, decimal
 from llmservice_gateway.ledger.query import Query, choice, required
 from llmservice_gateway.ledger.reports import Reports
@@ -96,7 +96,7 @@ FORMATS: Final[Mapping[str, Callable[[], Format]]] = {"csv": Csv, "parquet": Par
 
 
 async def export(
-    request: web.Request, query: Query, reports: Reports, scope: str | None, currency: str
+    request: web.Request, query: Query, reports: Reports, bulkhead: Bulkhead, scope: str | None, currency: str
 ) -> web.StreamResponse:
     """The answer; raises Said where the question is wrong. A failure in the middle breaks the answer off."""
     name = choice(query, "format", tuple(FORMATS), "csv")
@@ -104,7 +104,7 @@ async def export(
     if end <= start:
         raise bad_request("end_time must be after start_time.", "end_time")
     batches = reports.events(start * 1000, end * 1000, scope, BATCH)
-    first = await asyncio.to_thread(next, batches, None)
+    first = await bulkhead.run(next, batches, None)
     file = FORMATS[name]()
     response = web.StreamResponse(headers={"content-type": file.content_type})
     response.headers["content-disposition"] = f'attachment; filename="usage-{start}-{end}.{name}"'
@@ -112,8 +112,8 @@ async def export(
     await response.write(file.begin())
     while first is not None:
         rows = [exported(row, currency) for row in first]
-        await response.write(await asyncio.to_thread(file.add, rows))
-        first = await asyncio.to_thread(next, batches, None)
+        await response.write(await bulkhead.run(file.add, rows))
+        first = await bulkhead.run(next, batches, None)
     await response.write(file.end())
     await response.write_eof()
     return response

@@ -72,6 +72,7 @@ class Ledger:
         self._to_load.set()
         # One writer: SQLite has no more, and what is known in memory follows commits in their order.
         self._writer = ThreadPoolExecutor(1, "writer")
+        self._checker = ThreadPoolExecutor(1, "checker")
         self._turn = asyncio.Lock()
         self._minute = 0
         self._certain = False
@@ -84,7 +85,7 @@ class Ledger:
 
     async def check(self) -> None:
         """Raises StoreFailed unless the database answers."""
-        await asyncio.to_thread(self._store.check)
+        await asyncio.get_running_loop().run_in_executor(self._checker, self._store.check)
 
     async def follow(self, source: ObjectSource) -> None:
         """Takes what happens in the cluster, until the source ends."""

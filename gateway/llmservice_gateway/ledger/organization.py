@@ -3,17 +3,16 @@
 An Admin's request comes through the gateway, which says what the Admin may see.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from llmservice_api.names import KEY_PREFIX
 from llmservice_gateway.ledger.access import Access
 from llmservice_gateway.ledger.answers import as_json, bad_request, not_found
+from llmservice_gateway.ledger.bulkhead import Bulkhead
 from llmservice_gateway.ledger.export import export
 from llmservice_gateway.ledger.query import Asked, Query, by_name, choice, one, usage_query, whole
 from llmservice_gateway.ledger.records import Key
@@ -21,111 +20,120 @@ from llmservice_gateway.ledger.reports import Project, Reports
 from llmservice_gateway.ledger.results import COSTS, LINE_ITEM, REPORTS, Report, cost_results, page, usage_results
 
 Json = dict[str, Any]
+Answers = Callable[[web.Request, str | None], Awaitable[web.StreamResponse]]
 _ROOT: Final = "/v1/organization"
 _PAGE: Final = 20
 _PAGE_MOST: Final = 100
 
 
 class Organization:
-    """Answers. `clock` gives ms since 1970, costs are in `currency`."""
+    """Answers to who sees the namespace `scope`, None: all. `clock` gives ms since 1970, costs are in `currency`."""
 
-    def __init__(self, reports: Reports, access: Access, clock: Callable[[], int], currency: str) -> None:
+    def __init__(self, reports: Reports, bulkhead: Bulkhead, clock: Callable[[], int], currency: str) -> None:
         self._reports = reports
-        self._access = access
+        self._bulkhead = bulkhead
         self._clock = clock
         self._currency = currency
 
-    def usage(self, report: Report) -> Handler:
+    def usage(self, report: Report) -> Answers:
         """The handler of a report of usage."""
 
-        async def handler(request: web.Request) -> web.Response:
-            scope = await self._access.scope(request)
+        async def handler(request: web.Request, scope: str | None) -> web.Response:
             asked = usage_query(_query(request), report.kind, self._clock() // 1000)
             if report.routes is None or nobody(asked):
                 return as_json(page(asked, {}))
-            found = await asyncio.to_thread(self._reports.usage, asked, scope, report.routes)
+            found = await self._bulkhead.run(self._reports.usage, asked, scope, report.routes)
             return as_json(page(asked, {at: usage_results(report, sums) for at, sums in found.items()}))
 
         return handler
 
-    async def costs(self, request: web.Request) -> web.Response:
+    async def costs(self, request: web.Request, scope: str | None) -> web.Response:
         """What was spent."""
-        scope = await self._access.scope(request)
         asked = usage_query(_query(request), COSTS, self._clock() // 1000)
         if nobody(asked):
             return as_json(page(asked, {}))
-        found = await asyncio.to_thread(self._reports.usage, by_line_item(asked), scope)
+        found = await self._bulkhead.run(self._reports.usage, by_line_item(asked), scope)
         return as_json(page(asked, {at: cost_results(asked, sums, self._currency) for at, sums in found.items()}))
 
-    async def projects(self, request: web.Request) -> web.Response:
+    async def projects(self, request: web.Request, scope: str | None) -> web.Response:
         """Namespaces."""
-        scope = await self._access.scope(request)
         query = _query(request)
         archived = choice(query, "include_archived", ("true", "false"), "false") == "true"
-        found = await asyncio.to_thread(self._reports.projects, scope)
+        found = await self._bulkhead.run(self._reports.projects, scope)
         return as_json(_list([_project(each) for each in found if archived or each.active], query))
 
-    async def project(self, request: web.Request) -> web.Response:
+    async def project(self, request: web.Request, scope: str | None) -> web.Response:
         """One namespace."""
-        return as_json(_project(await self._visible(request)))
+        return as_json(_project(await self._visible(request, scope)))
 
-    async def project_keys(self, request: web.Request) -> web.Response:
+    async def project_keys(self, request: web.Request, scope: str | None) -> web.Response:
         """A namespace's keys."""
-        project = await self._visible(request)
-        found = await asyncio.to_thread(self._reports.keys, None, project.id)
+        project = await self._visible(request, scope)
+        found = await self._bulkhead.run(self._reports.keys, None, project.id)
         return as_json(_list([_project_key(key, last) for key, last in found], _query(request)))
 
-    async def project_key(self, request: web.Request) -> web.Response:
+    async def project_key(self, request: web.Request, scope: str | None) -> web.Response:
         """One of them."""
-        project = await self._visible(request)
-        found = await asyncio.to_thread(self._reports.keys, None, project.id)
+        project = await self._visible(request, scope)
+        found = await self._bulkhead.run(self._reports.keys, None, project.id)
         return as_json(_one([_project_key(key, last) for key, last in found], request.match_info["key"]))
 
-    async def admin_keys(self, request: web.Request) -> web.Response:
+    async def admin_keys(self, request: web.Request, scope: str | None) -> web.Response:
         """Keys that open these reports."""
         query = _query(request)
-        found = await self._admin_keys(request)
+        found = await self._admin_keys(scope)
         newest_first = choice(query, "order", ("asc", "desc"), "asc") == "desc"
         return as_json(_list(found[::-1] if newest_first else found, query))
 
-    async def admin_key(self, request: web.Request) -> web.Response:
+    async def admin_key(self, request: web.Request, scope: str | None) -> web.Response:
         """One of them."""
-        return as_json(_one(await self._admin_keys(request), request.match_info["key"]))
+        return as_json(_one(await self._admin_keys(scope), request.match_info["key"]))
 
-    async def export(self, request: web.Request) -> web.StreamResponse:
+    async def export(self, request: web.Request, scope: str | None) -> web.StreamResponse:
         """Events, as a file."""
-        scope = await self._access.scope(request)
-        return await export(request, _query(request), self._reports, scope, self._currency)
+        return await export(request, _query(request), self._reports, self._bulkhead, scope, self._currency)
 
-    async def _admin_keys(self, request: web.Request) -> list[Json]:
-        scope = await self._access.scope(request)
-        found = await asyncio.to_thread(self._reports.keys, scope, None, admin=True)
+    async def _admin_keys(self, scope: str | None) -> list[Json]:
+        found = await self._bulkhead.run(self._reports.keys, scope, None, admin=True)
         return [_admin_key(key, last) for key, last in found]
 
-    async def _visible(self, request: web.Request) -> Project:
-        scope = await self._access.scope(request)
+    async def _visible(self, request: web.Request, scope: str | None) -> Project:
         wanted = request.match_info["project"]
-        for each in await asyncio.to_thread(self._reports.projects, scope):
+        for each in await self._bulkhead.run(self._reports.projects, scope):
             if each.id == wanted:
                 return each
         raise not_found("project")
 
 
 def add_organization(
-    app: web.Application, reports: Reports, access: Access, clock: Callable[[], int], currency: str
+    app: web.Application,
+    reports: Reports,
+    access: Access,
+    bulkhead: Bulkhead,
+    clock: Callable[[], int],
+    currency: str,
 ) -> None:
     """Adds the routes."""
-    organization = Organization(reports, access, clock, currency)
+    organization = Organization(reports, bulkhead, clock, currency)
+
+    def add(path: str, answers: Answers) -> None:
+        async def handler(request: web.Request) -> web.StreamResponse:
+            scope = await access.scope(request)
+            with bulkhead.place(scope):
+                return await answers(request, scope)
+
+        app.router.add_get(f"{_ROOT}/{path}", handler)
+
     for report in REPORTS:
-        app.router.add_get(f"{_ROOT}/usage/{report.name}", organization.usage(report))
-    app.router.add_get(f"{_ROOT}/usage/export", organization.export)
-    app.router.add_get(f"{_ROOT}/costs", organization.costs)
-    app.router.add_get(f"{_ROOT}/projects", organization.projects)
-    app.router.add_get(f"{_ROOT}/projects/{{project}}", organization.project)
-    app.router.add_get(f"{_ROOT}/projects/{{project}}/api_keys", organization.project_keys)
-    app.router.add_get(f"{_ROOT}/projects/{{project}}/api_keys/{{key}}", organization.project_key)
-    app.router.add_get(f"{_ROOT}/admin_api_keys", organization.admin_keys)
-    app.router.add_get(f"{_ROOT}/admin_api_keys/{{key}}", organization.admin_key)
+        add(f"usage/{report.name}", organization.usage(report))
+    add("usage/export", organization.export)
+    add("costs", organization.costs)
+    add("projects", organization.projects)
+    add("projects/{project}", organization.project)
+    add("projects/{project}/api_keys", organization.project_keys)
+    add("projects/{project}/api_keys/{key}", organization.project_key)
+    add("admin_api_keys", organization.admin_keys)
+    add("admin_api_keys/{key}", organization.admin_key)
 
 
 def nobody(asked: Asked) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,8 @@ from sqlalchemy import Engine
 
 from llmservice_gateway.ledger.access import Access
 from llmservice_gateway.ledger.app import ledger_app
+from llmservice_gateway.ledger.bulkhead import Bulkhead
+from llmservice_gateway.ledger.health import health_app
 from llmservice_gateway.ledger.identity import Identities, Identity
 from llmservice_gateway.ledger.ledger import Ledger
 from llmservice_gateway.ledger.metrics import Metrics
@@ -50,8 +53,9 @@ class Service:
         self.ledger = Ledger(store, registry, metrics, clock, settings.retention_days)
         self._reporter = Reporter(self.ledger, parts.writer, metrics)
         access = Access(parts.identities, Identity(settings.namespace, settings.gateway_account))
-        self.app = ledger_app(self.ledger, access, metrics)
-        add_organization(self.app, Reports(engine), access, clock, settings.currency)
+        app = ledger_app(self.ledger, access, metrics)
+        add_organization(app, Reports(engine), access, Bulkhead(), clock, settings.currency)
+        self._apps = {settings.port: app, settings.health_port: health_app(self.ledger, metrics)}
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -60,13 +64,13 @@ class Service:
 
     async def run(self) -> None:
         """Serves until `stop`; raises what ended a task."""
-        runner = web.AppRunner(self.app, access_log=None, auto_decompress=False, shutdown_timeout=_CLOSE)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._settings.address, self._settings.port).start()
+        async with AsyncExitStack() as serving:
+            for port, app in self._apps.items():
+                runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_CLOSE)
+                await runner.setup()
+                serving.push_async_callback(runner.cleanup)
+                await web.TCPSite(runner, self._settings.address, port).start()
             await self._work()
-        finally:
-            await runner.cleanup()
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -14,12 +14,14 @@ PREFIX: Final = "LLMSERVICE_LEDGER_"
 class Settings:
     """Settings of the ledger; LLMSERVICE_LEDGER_<FIELD NAME IN CAPITALS> sets a field.
 
-    `database` is SQLite's file; where `dsn_file` names a file, its text is the DSN of the PostgreSQL used instead.
-    `namespace` and `gateway_account` say whose tokens are gateways'.
+    `port` has all that takes a token, `health_port` health and figures. `database` is SQLite's file; where `dsn_file`
+    names a file, its text is the DSN of the PostgreSQL used instead. `namespace` and `gateway_account` say whose tokens
+    are gateways'.
     """
 
     address: str = "0.0.0.0"
     port: int = number(8410, 1, 65535)
+    health_port: int = number(8411, 1, 65535)
     database: Path = Path("/var/lib/llmservice/ledger.sqlite")
     dsn_file: str = ""
     currency: str = "usd"

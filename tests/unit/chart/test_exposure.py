@@ -124,5 +124,5 @@ def test_monitors_come_only_where_they_are_wanted_and_known() -> None:
     for monitor in chart.of_kind("ServiceMonitor"):
         name = monitor["metadata"]["name"]
         assert monitor["metadata"]["labels"]["release"] == "prometheus"
-        known = ports(chart.get("Service", name if name == "ledger" else f"{name}-metrics"))
+        known = ports(chart.get("Service", f"{name}-metrics"))
         assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} == set(known)

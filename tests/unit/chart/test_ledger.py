@@ -54,7 +54,9 @@ def test_its_settings_are_those_of_the_values() -> None:
     chart = render("ledger.currency=eur", "ledger.retentionDays=30")
     found = settings.from_environment(chart.environment("ledger"))
     assert (found.currency, found.retention_days, found.dsn_file) == ("eur", 30, "")
-    assert found.port == chart.get("Service", "ledger")["spec"]["ports"][0]["port"]
+    for service, name, number in (("ledger", "http", found.port), ("ledger-metrics", "metrics", found.health_port)):
+        assert chart.get("Service", service)["spec"]["ports"] == [{"name": name, "port": number, "targetPort": name}]
+        assert {"name": name, "containerPort": number} in container(chart, "ledger")["ports"]
     assert chart.get("ServiceAccount", found.gateway_account)
 
 
@@ -104,5 +106,5 @@ def test_gateways_and_workers_reach_it() -> None:
     assert gateways["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
     assert workers["namespaceSelector"] == {}
     assert workers["podSelector"]["matchLabels"]["ray.io/node-type"] == "worker"
-    assert reaching["ports"] == metrics["ports"] == [{"port": 8410}]
+    assert (reaching["ports"], metrics["ports"]) == ([{"port": 8410}], [{"port": 8411}])
     assert len(render("networkPolicy.metricsFrom=null").get("NetworkPolicy", "ledger")["spec"]["ingress"]) == 1
