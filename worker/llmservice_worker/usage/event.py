@@ -1,7 +1,7 @@
 """The usage event: what is charged by, one for each request to a model; field names are the ledger's columns."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -67,6 +67,12 @@ def usage_event(
         duration_ms=round(access.duration_ms),
         ttft_ms=None if access.ttft_ms is None else round(access.ttft_ms),
     )
+
+
+def tokens(lines: Iterable[bytes]) -> int:
+    """Prompt and completion tokens of events, each as a line."""
+    found = map(json.loads, lines)
+    return sum(each["prompt_tokens"] + each["completion_tokens"] for each in found)
 
 
 def instant(now: datetime) -> str:

@@ -22,6 +22,14 @@ class UsageFigures:
             "Usage events that never reach the ledger: no room, a broken disk, or refused by it.",
             registry=registry,
         )
+        self._unsent = Counter(
+            "llmservice_usage_unsent",
+            "Events and tokens that replicas left on disk at their end, for the next one in the pod.",
+            ["what"],
+            registry=registry,
+        )
+        for what in ("events", "tokens"):
+            self._unsent.labels(what)
         self._tokens = Counter(
             "llmservice_usage_tokens",
             "Tokens of the events made; cached ones are part of the prompts'.",
@@ -44,6 +52,11 @@ class UsageFigures:
     def lost(self, count: int) -> None:
         """Count events that are gone."""
         self._lost.inc(count)
+
+    def unsent(self, events: int, tokens: int) -> None:
+        """Count what a replica that ends could not send."""
+        self._unsent.labels("events").inc(events)
+        self._unsent.labels("tokens").inc(tokens)
 
     def stands(self, standing: Standing) -> None:
         """What the spool holds now."""

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from llmservice_worker.args import LEDGER_TOKEN, LEDGER_URL, SPOOL, SPOOL_MIB, WorkerArgs
 from llmservice_worker.asgi import App
 from llmservice_worker.usage.engine import count_outputs
-from llmservice_worker.usage.event import UsageEvent
+from llmservice_worker.usage.event import UsageEvent, tokens
 from llmservice_worker.usage.figures import UsageFigures
 from llmservice_worker.usage.ledger import MOST_EVENTS, Ledger
 from llmservice_worker.usage.metered import Metered, current_tally, events
@@ -29,6 +29,8 @@ _GATHER_S: Final = 0.1
 """How long events gather before they are written: a write to the disk, and a post, cost the same for many."""
 _LAST_S: Final = 10.0
 """How long a replica that ends tries to send the rest."""
+_COUNT_S: Final = 2.0
+"""How long it then looks how much is left."""
 
 
 class Recorder:
@@ -64,11 +66,21 @@ class Recorder:
         try:
             await asyncio.wait_for(self._finish(), most_s)
         except TimeoutError:
-            _log.error("usage events are not sent, the ledger or the disk does not answer: they go with the pod")
+            await self._tell_unsent()
             return False
         finally:
             self._spool.close()
         return True
+
+    async def _tell_unsent(self) -> None:
+        lines = list(self._pending)
+        try:
+            lines += await asyncio.wait_for(asyncio.to_thread(self._spool.unsent), _COUNT_S)
+        except (TimeoutError, OSError) as error:
+            _log.error("how many usage events are on disk cannot be told: %s", error or "it does not answer")
+        used = tokens(lines)
+        self._figures.unsent(len(lines), used)
+        _log.error("%d usage events (%d tokens) are not sent and go with the pod: no answer in time", len(lines), used)
 
     async def _finish(self) -> None:
         self._ending = True

@@ -145,6 +145,18 @@ class Spool:
             self._since = {path: self._since.get(path, now) for path in self._paths() if _size_of(path)}
             return Standing(size, min(self._since.values(), default=None))
 
+    def unsent(self) -> list[bytes]:
+        """Every event that is still here and no other process's to send; ends what is written now. Raises OSError."""
+        with self._turn:
+            self._seal()
+            lines: list[bytes] = []
+            for path in self._paths():
+                segment = _opened(path, os.O_RDWR)
+                if segment is not None:
+                    lines += segment.read().lines
+                    segment.close()
+            return lines
+
     def close(self) -> None:
         """Leave what is here to whoever comes next."""
         with self._turn:

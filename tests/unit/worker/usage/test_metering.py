@@ -80,19 +80,23 @@ async def test_tokens_are_counted_by_kind_and_model(tmp_path: Path) -> None:
     assert world.figure("tokens_total", kind="prompt", model="sql") == 16
 
 
-async def test_while_the_ledger_is_away_events_wait_on_disk(tmp_path: Path) -> None:
+async def test_while_the_ledger_is_away_events_wait_on_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     world = World(tmp_path, Ledger(is_away=True))
     world.recorder.start()
     world.recorder.record(event(7))
+    world.recorder.record(event(8))
     assert not await world.recorder.stop(0.3)
-    assert world.figure("spool_bytes") == len(event(7).line())
+    assert world.figure("spool_bytes") == 2 * len(event(7).line())
+    assert [world.figure("unsent_total", what=what) for what in ("events", "tokens")] == [2, 2 * (16 + 5)]
+    assert "2 usage events (42 tokens) are not sent and go with the pod" in caplog.text
     world.now = 60
     assert world.figure("oldest_seconds") == 60
     assert world.figure("lost_total") == 0
     after = World(tmp_path)
     after.recorder.start()
     assert await after.recorder.stop(10)
-    assert (after.ledger.stored, after.figure("spool_bytes"), after.figure("oldest_seconds")) == ([7], 0, 0)
+    assert (after.ledger.stored, after.figure("spool_bytes"), after.figure("oldest_seconds")) == ([7, 8], 0, 0)
+    assert after.figure("unsent_total", what="events") == 0
 
 
 async def test_beyond_the_spools_bound_events_are_lost_and_counted(

@@ -49,6 +49,16 @@ def test_events_come_out_in_the_order_that_they_went_in(tmp_path: Path) -> None:
     assert taken(spool) == []
 
 
+def test_what_is_unsent_is_told_and_left_to_be_sent(tmp_path: Path) -> None:
+    spool, another = a_spool(tmp_path), a_spool(tmp_path)
+    spool.append(lines(0, 10))
+    another.append(lines(10, 2))
+    spool.append(lines(20, 1))
+    assert [json.loads(line)["id"] for line in spool.unsent()] == [*range(10), 20], "and nothing that is another's"
+    another.close()
+    assert sorted(taken(a_spool(tmp_path))) == [*range(12), 20]
+
+
 def test_what_is_being_sent_is_not_written_any_more(tmp_path: Path) -> None:
     spool = a_spool(tmp_path)
     spool.append(lines(0, 1))
