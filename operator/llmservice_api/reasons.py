@@ -29,6 +29,7 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     HOST_RESERVED = "HostReserved"
     HOST_TAKEN = "HostTaken"
+    NAME_TAKEN = "NameTaken"
     CHILD_NOT_OWNED = "ChildNotOwned"
     PAUSED = "Paused"
     # Placed

@@ -47,6 +47,7 @@ async def observe(store: Store, reader: Reader, install: Install, service: Json,
         missing_adapter_claim=await _missing_of(store, reader, namespace, adapter_claims(spec)),
         has_default_class=any(_is_default(item) for item in store.of_kind("ingressclasses")),
         host_owner=_host_owner(store, install, namespace, name, spec),
+        taken_names=_taken_names(store, service),
     )
 
 
@@ -85,6 +86,31 @@ async def _missing_of(store: Store, reader: Reader, namespace: str, claims: Iter
 
 def _is_default(ingress_class: Json) -> bool:
     return bool(ingress_class["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true")
+
+
+def _taken_names(store: Store, service: Json) -> dict[str, str]:
+    """Names that the gateway's shared URL gives to an older LLMService of the namespace, with that one's name."""
+    taken: dict[str, str] = {}
+    namespace, wanted = service["metadata"]["namespace"], _names(service)
+    of_namespace = (each for each in store.of_kind(LLMSERVICES) if each["metadata"]["namespace"] == namespace)
+    for other in sorted(of_namespace, key=_age):
+        if _age(other) >= _age(service):
+            break
+        if "deletionTimestamp" not in other["metadata"]:
+            taken = dict.fromkeys(wanted & _names(other), other["metadata"]["name"]) | taken
+    return taken
+
+
+def _age(service: Json) -> tuple[str, str]:
+    return service["metadata"].get("creationTimestamp", ""), service["metadata"]["name"]
+
+
+def _names(service: Json) -> set[str]:
+    """All that a request may call it by; of an object that an older schema let in, what there is."""
+    spec = service.get("spec") or {}
+    model = spec.get("model") or {}
+    adapters = [each.get("name") for each in spec.get("adapters") or []]
+    return {model.get("name") or service["metadata"]["name"], *(model.get("aliases") or []), *adapters}
 
 
 def _host_owner(store: Store, install: Install, namespace: str, name: str, spec: LLMServiceSpec) -> str | None:

@@ -90,7 +90,8 @@ class Replicas:
 class Observed:
     """One LLMService and all that bears on it. `children` are what we made, by reference; clusters and pods KubeRay.
 
-    `causes`: why workers have no engine, as they say it themselves.
+    `causes`: why workers have no engine, as they say it themselves. `taken_names`: names of its model by the older
+    LLMService of the namespace that answers to them on the shared URL.
     """
 
     now: datetime
@@ -105,6 +106,7 @@ class Observed:
     missing_claim: str | None = None
     has_default_class: bool = True
     host_owner: str | None = None
+    taken_names: Mapping[str, str] = field(default_factory=dict)
     engine_probe: Probe | None = None
     route_probe: Probe | None = None
     causes: Sequence[str] = ()

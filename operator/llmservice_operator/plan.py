@@ -98,14 +98,26 @@ def decide(observed: Observed) -> Plan:
     refused = next((finding for check in CHECKS if (finding := check(observed)) is not None), None)
     if refused is not None:
         return Plan(accepted=refused, engines=_engines(observed), rollout=_held(observed))
-    accepted = true(ConditionType.ACCEPTED, Reason.VALID)
-    if observed.spec.paused:
-        accepted = true(ConditionType.ACCEPTED, Reason.PAUSED, "spec.paused is set: nothing is changed until it is not")
+    accepted = _accepted(observed)
     placement = place(observed.spec, observed.pools, observed.node_labels)
     if isinstance(placement, Refusal):
         placed = false(ConditionType.PLACED, placement.reason, placement.message)
         return Plan(accepted=accepted, placed=placed, engines=_engines(observed), rollout=_held(observed))
     return _placed(observed, accepted, placement)
+
+
+def _accepted(observed: Observed) -> Finding:
+    if observed.spec.paused:
+        message = "spec.paused is set: nothing is changed until it is not"
+        return true(ConditionType.ACCEPTED, Reason.PAUSED, message)
+    if observed.taken_names:
+        taken = ", ".join(f"{name} (LLMService {owner})" for name, owner in sorted(observed.taken_names.items()))
+        message = (
+            f"older services of this namespace have the model name {taken} and answer to it on the shared URL: choose "
+            f"another (spec.model.name, aliases, adapters), or ask this one at /{observed.namespace}/{observed.name}/v1"
+        )
+        return true(ConditionType.ACCEPTED, Reason.NAME_TAKEN, message)
+    return true(ConditionType.ACCEPTED, Reason.VALID)
 
 
 def _placed(observed: Observed, accepted: Finding, placement: Placed) -> Plan:

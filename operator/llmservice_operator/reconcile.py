@@ -167,6 +167,8 @@ def again_after(observed: Observed, plan: Plan) -> float | None:
         waits.append(timedelta(seconds=look))
     if has_died(observed, plan):
         waits.append(timedelta(seconds=_DIED_AGAIN))
+    if observed.taken_names:
+        waits.append(timedelta(seconds=_REFUSED_AGAIN))
     if (left := wake_left(observed)) is not None:
         waits.append(left)
     return min(waits).total_seconds() if waits else None

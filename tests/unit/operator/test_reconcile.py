@@ -273,6 +273,19 @@ async def test_a_host_of_another_service_is_left_to_it(bench: Bench) -> None:
     assert bench.condition("Accepted") == ("True", "Valid")
 
 
+async def test_a_model_name_that_an_older_service_has_is_looked_at_again(bench: Bench) -> None:
+    bench.seen("llmservices", AService("a").model(name="x").build())
+    bench.seen("llmservices", AService().model(name="x").metadata(resourceVersion="2").build())
+    await bench.reconcile()
+    bench.engine_runs()
+    assert [await bench.reconcile() for _ in range(3)][1:] == [30.0, 30.0]
+    assert bench.condition("Accepted") == ("True", "NameTaken")
+    assert bench.condition("Ready")[0] == "True"
+    bench.store.remove(service_ref("a"))
+    assert await bench.reconcile() is None
+    assert bench.condition("Accepted") == ("True", "Valid")
+
+
 async def test_an_error_that_may_pass_is_raised_for_the_queue(bench: Bench) -> None:
     bench.cluster.refusals["status", "llmservices"] = ApiError(500, "InternalError", "etcd")
     with pytest.raises(ApiError):
