@@ -161,6 +161,17 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "reqps",
                 ((_rate("llmservice_requests_total", 'status="4xx"'), _NAMED),),
             ),
+            Panel(
+                "Refused by the gateway",
+                "reqps",
+                (
+                    (
+                        "sum by (namespace, reason) (rate("
+                        'llmservice_gateway_refused_total{namespace=~"$namespace|-"}[$__rate_interval]))',
+                        "{{namespace}} {{reason}}",
+                    ),
+                ),
+            ),
             Panel("Keys that the gateway knows", "short", (("max(llmservice_gateway_keys)", "keys"),)),
         ),
     ),

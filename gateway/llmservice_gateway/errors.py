@@ -22,6 +22,9 @@ BUDGET: Final = "{budget}"
 URL: Final = "{url}"
 """Stands in a message for the method and path that the client asked for."""
 
+REASON_HEADER: Final = "x-llmservice-reason"
+"""Of an error of ours, for HAProxy's log; HAProxy takes it out."""
+
 ANTHROPIC_BEFORE: Final = '"type": "error", '
 ANTHROPIC_AFTER: Final = ', "request_id": "{id}"'
 """What Anthropic's shape has around the error; `{id}` stands for the request's id."""
@@ -39,7 +42,10 @@ _ANTHROPIC: Final[Mapping[int, str]] = {
 
 @dataclass(frozen=True)
 class ApiError:
-    """One error. `code` and `type` are part of the interface: clients compare them; `message` is for people."""
+    """One error. `code` and `type` are part of the interface: clients compare them; `message` is for people.
+
+    `cause` is for log and metrics, where `code` does not tell what an operator must know.
+    """
 
     status: int
     code: str
@@ -47,6 +53,17 @@ class ApiError:
     type: str = INVALID
     param: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    cause: str = ""
+
+    @property
+    def reason(self) -> str:
+        """What log and metrics call it."""
+        return self.cause or self.code
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        """What goes with its body, on the way to HAProxy."""
+        return {"content-type": "application/json", REASON_HEADER: self.reason, **dict(self.headers)}
 
     @property
     def anthropic_type(self) -> str:
@@ -131,6 +148,7 @@ REQUESTS_LIMIT: Final = ApiError(
     f"This key's limit of {LIMIT} requests in a minute is reached. Try again in {RESET} s.",
     type="requests",
     headers=(("retry-after", "60"),),
+    cause="requests_limit",
 )
 TOKENS_LIMIT: Final = ApiError(
     429,
@@ -138,6 +156,7 @@ TOKENS_LIMIT: Final = ApiError(
     f"This key's limit of {LIMIT} tokens in a minute is reached. Try again in {RESET} s.",
     type="tokens",
     headers=(("retry-after", "60"),),
+    cause="tokens_limit",
 )
 PARALLEL_LIMIT: Final = ApiError(
     429,
@@ -145,6 +164,7 @@ PARALLEL_LIMIT: Final = ApiError(
     f"This key has {LIMIT} requests under way, as many as it may. Try again when one has ended.",
     type="requests",
     headers=(("retry-after", "1"),),
+    cause="parallel_limit",
 )
 BUDGET_SPENT: Final = ApiError(
     429,
@@ -162,7 +182,12 @@ METERING_OFF: Final = ApiError(
     404, "metering_off", "This installation keeps no ledger, so usage and costs are not known: its metering is off."
 )
 LEDGER_AWAY: Final = ApiError(
-    503, "service_unavailable", "The ledger does not answer.", type=SERVER, headers=(("retry-after", RETRY_AFTER),)
+    503,
+    "service_unavailable",
+    "The ledger does not answer.",
+    type=SERVER,
+    headers=(("retry-after", RETRY_AFTER),),
+    cause="ledger_away",
 )
 UPSTREAM_REFUSED: Final = ApiError(400, "bad_request", "The model refused the request without saying why.")
 INTERNAL: Final = ApiError(500, "internal_error", "The gateway failed on this request.", type=SERVER)
@@ -184,9 +209,15 @@ GATEWAY_FULL: Final = ApiError(
     "The gateway has as many connections as it can take.",
     type=SERVER,
     headers=(("retry-after", RETRY_AFTER), ("connection", "close")),
+    cause="gateway_full",
 )
 NOT_SYNCED: Final = ApiError(
-    503, "service_unavailable", "The gateway is starting.", type=SERVER, headers=(("retry-after", "1"),)
+    503,
+    "service_unavailable",
+    "The gateway is starting.",
+    type=SERVER,
+    headers=(("retry-after", "1"),),
+    cause="not_synced",
 )
 MODEL_NOT_READY: Final = ApiError(
     503,
@@ -201,6 +232,7 @@ HOLD_FULL: Final = ApiError(
     "The model is being woken, and as many requests as may wait for it are waiting.",
     type=SERVER,
     headers=(("retry-after", "10"),),
+    cause="hold_full",
 )
 HOLD_OVER: Final = ApiError(
     503,
@@ -208,6 +240,7 @@ HOLD_OVER: Final = ApiError(
     "The model did not come up within the time that requests wait for it.",
     type=SERVER,
     headers=(("retry-after", "10"),),
+    cause="hold_over",
 )
 BODIES_FULL: Final = ApiError(
     503,
@@ -215,6 +248,7 @@ BODIES_FULL: Final = ApiError(
     "The gateway holds as many bodies as it can, of all keys or of this one.",
     type=SERVER,
     headers=(("retry-after", RETRY_AFTER),),
+    cause="bodies_full",
 )
 GATEWAY_TIMEOUT: Final = ApiError(504, "gateway_timeout", "The model did not answer in time.", type=SERVER)
 

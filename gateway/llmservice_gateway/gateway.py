@@ -21,6 +21,7 @@ from llmservice_gateway.ledger_client import LedgerClient
 from llmservice_gateway.limiter import Limiter
 from llmservice_gateway.metrics import Metrics
 from llmservice_gateway.pepper import Pepper
+from llmservice_gateway.refusals import Refusals, counting
 from llmservice_gateway.runtime import RuntimeSocket
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.tracing import tracing
@@ -51,6 +52,8 @@ class Gateway:
         """The exit status: 0 after a drain, 1 where HAProxy or the agent ended by itself."""
         async with AsyncExitStack() as servers:
             await servers.enter_async_context(tracing(self._settings, self._metrics))
+            refusals = Refusals(self._metrics.refused, self._agent.service)
+            await servers.enter_async_context(counting(self._settings, refusals))
             ledger = await servers.enter_async_context(ledger_client(self._settings))
             limiter = self._limiter(ledger) if ledger else None
             slow = await servers.enter_async_context(self._activator(limiter))

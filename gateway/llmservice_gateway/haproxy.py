@@ -56,6 +56,7 @@ def render(settings: Settings) -> str:
         socket=settings.socket,
         pepper_variable=PEPPER_VARIABLE,
         public_bind=_bind(settings.address, settings.public_port),
+        refusals_socket=settings.refusals_socket,
         metrics_bind=_bind(settings.address, settings.metrics_port),
         posts=" ".join(POSTS),
         engine=ENGINE,
@@ -71,6 +72,7 @@ def render(settings: Settings) -> str:
         anthropic_before=errors.ANTHROPIC_BEFORE,
         anthropic_after=errors.ANTHROPIC_AFTER.replace("{id}", "%[var(txn.id)]"),
         retry_after=errors.RETRY_AFTER,
+        reason_header=errors.REASON_HEADER,
         model_key=_KEY,
         form_model=_FORM_MODEL,
         form_model_only=_quoted(f"{_argument(f'(?s)^.*?{_FORM_MODEL}.*$')},{_argument(_FIRST_GROUP)}"),
@@ -124,7 +126,8 @@ def _answer(error: ApiError, settings: Settings) -> str:
     body = body.replace("{limit}", f"%[var(txn.{_LIMITS.get(error, 'requests')})]")
     body = body.replace("{reset}", "%[var(txn.reset)]").replace("{budget}", "%[var(txn.block),field(2,|)]")
     body = body.replace("{url}", "%[var(txn.method),json(utf8s)] %[var(txn.path)]")
-    headers = "".join(f" hdr {name} {_quoted(_literal(value))}" for name, value in error.headers)
+    said = ((errors.REASON_HEADER, error.reason), *error.headers)
+    headers = "".join(f" hdr {name} {_quoted(_literal(value))}" for name, value in said)
     return f"content-type application/json lf-string {_quoted(body)}{headers}"
 
 
@@ -157,7 +160,8 @@ def _log_format(settings: Settings) -> str:
     """One JSON object a line: who, what, how long; no body, no query, no key, and no id of a key that was refused."""
     return (
         '{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","request_id":"%[var(txn.id)]","method":"%[var(txn.method),json(utf8s)]",'
-        '"path":"%[var(txn.path)]","route":"%[var(txn.route)]","key":"%[var(txn.key)]","status":%ST,'
+        '"path":"%[var(txn.path)]","route":"%[var(txn.route)]","key":"%[var(txn.key)]",'
+        '"tenant":"%[var(txn.key_namespace)]","status":%ST,"reason":"%[var(txn.reason)]",'
         '"bytes_in":%U,"bytes_out":%B,"ms":{"request":%TR,"connect":%Tc,"first_byte":%Tr,"total":%Ta},"end":"%ts"'
         f"{LOGGED if settings.tracing_endpoint else ''}}}"
     )

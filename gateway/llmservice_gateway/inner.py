@@ -102,5 +102,4 @@ def _failed(request: web.Request, error: errors.ApiError) -> web.Response:
 
 
 def _answer(error: errors.ApiError, body: str) -> web.Response:
-    headers = {"content-type": "application/json", **dict(error.headers)}
-    return web.Response(status=error.status, body=body.encode(), headers=headers)
+    return web.Response(status=error.status, body=body.encode(), headers=error.all_headers)

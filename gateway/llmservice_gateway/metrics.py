@@ -43,6 +43,12 @@ class Metrics:
             ["why"],
             registry=self.registry,
         )
+        self.refused = Counter(
+            "llmservice_gateway_refused",
+            "Requests that the gateway answered with an error of its own, by tenant, model and reason.",
+            ["namespace", "service", "reason"],
+            registry=self.registry,
+        )
         self.spans = Counter(
             "llmservice_gateway_spans",
             "Spans by result: sent, failed, dropped, malformed.",

@@ -48,5 +48,4 @@ async def _passed_on(answer: ClientResponse, request: web.Request) -> web.Stream
 
 def said(error: errors.ApiError) -> web.Response:
     """An error in OpenAI's shape."""
-    headers = {"content-type": "application/json", **dict(error.headers)}
-    return web.Response(status=error.status, body=error.body().encode(), headers=headers)
+    return web.Response(status=error.status, body=error.body().encode(), headers=error.all_headers)

@@ -14,7 +14,14 @@ TARGET_HEADER: Final = "x-llmservice-target"
 """Tells HAProxy, which takes it out as it does ROUTE_HEADER, whom the request went to: `<ip>|<port>`."""
 
 _LONGEST_ERROR: Final = 64 * 1024
-_PER_CONNECTION: Final = ("connection", "keep-alive", "transfer-encoding", ROUTE_HEADER, TARGET_HEADER)
+_PER_CONNECTION: Final = (
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    ROUTE_HEADER,
+    TARGET_HEADER,
+    errors.REASON_HEADER,
+)
 _BY_STATUS: Final = {
     429: errors.RATE_LIMIT,
     502: errors.BAD_GATEWAY,
@@ -50,8 +57,7 @@ class Reply:
             values["model"] = errors.escaped(self.model[:128])
         body = self._shaped(error, values).encode()
         if self._begun is None:
-            headers = {"content-type": "application/json", **dict(error.headers), **self._told("")}
-            return web.Response(status=error.status, body=body, headers=headers)
+            return web.Response(status=error.status, body=body, headers=error.all_headers | self._told(""))
         return await self._end(self._begun, body)
 
     async def relay(self, answer: aiohttp.ClientResponse, target: str) -> web.StreamResponse:

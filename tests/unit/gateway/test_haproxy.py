@@ -109,7 +109,21 @@ def test_the_log_is_json_without_query_or_key(text: str) -> None:
     (line,) = [each for each in text.splitlines() if each.startswith("  log-format")]
     sample = re.sub(r"%(\[[^]]*\]\S*?(?=\")|[A-Za-z]+)", "7", shlex.split(line)[1])
     assert set(json.loads(sample)) == {
-        *("time", "request_id", "method", "path", "route", "key", "status", "bytes_in", "bytes_out", "ms", "end"),
+        *(
+            "time",
+            "request_id",
+            "method",
+            "path",
+            "route",
+            "key",
+            "tenant",
+            "status",
+            "reason",
+            "bytes_in",
+            "bytes_out",
+            "ms",
+            "end",
+        ),
     }
     for secret in ("query", "token", "url", "%HU", "%r", "authorization"):
         assert secret not in line
@@ -135,6 +149,12 @@ def test_the_key_model_is_found_however_it_is_spelled(text: str, spelling: str, 
     assert not re.search(pattern, f'{{{spelling} "model", "b": "c"}}')
 
 
+def test_what_a_code_means_twice_has_reasons_apart() -> None:
+    said = [(error.status, error.code) for _, error in TABLE if error.status in (429, 503)]
+    reasons = [(error.status, error.reason) for _, error in TABLE if error.status in (429, 503)]
+    assert len(set(said)) < len(set(reasons)) == len(reasons)
+
+
 @pytest.mark.parametrize(("name", "error"), TABLE, ids=[name for name, _ in TABLE])
 def test_the_table_of_errors(name: str, error: ApiError) -> None:
     assert name.isupper()
@@ -144,6 +164,8 @@ def test_the_table_of_errors(name: str, error: ApiError) -> None:
     assert list(body) == ["message", "type", "param", "code"]
     assert "{" not in body["message"]
     assert error.status < 500 or body["type"] == "server_error"
+    assert error.all_headers["x-llmservice-reason"] == error.reason
+    assert re.fullmatch("[a-z_]+", error.reason)
     assert error.status not in (429, 503) or dict(error.headers)["retry-after"].isdigit()
     shaped = json.loads(error.anthropic_body("req_1", **values))
     assert (shaped["type"], shaped["request_id"], shaped["error"]["message"]) == ("error", "req_1", body["message"])
