@@ -6,6 +6,7 @@ with rotated order. Prints one JSON line last and writes it to build/bench/endpo
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections import defaultdict
@@ -28,7 +29,7 @@ Json = dict[str, Any]
 
 ROOM: Final = "bench"
 NAME: Final = peers.MODEL
-ROUNDS: Final = 5
+ROUNDS: Final = int(os.environ.get("ROUNDS", "5"))
 CONCURRENCY: Final = {1: 4, 8: 16, 32: 64}
 """Streams at once, and how many in all in one round."""
 LATER: Final = 8

@@ -3,10 +3,15 @@
 Ray Serve's own bound takes requests that arrive together for waiting ones, though nothing is in their way.
 """
 
+import random
 from collections.abc import Callable
+from typing import Final
 
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
-from llmservice_worker.errors import error_body
+from llmservice_worker.errors import RETRY_AFTER_S, error_body
+
+_SPREAD_S: Final = 3
+"""Those refused together are told to come back over so many seconds: clients wait exactly as long as they are told."""
 
 
 class Admission:
@@ -22,7 +27,8 @@ class Admission:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         if self._under_way >= self._most():
-            return await reply_json(send, 503, error_body(503))
+            wait = random.randint(RETRY_AFTER_S, RETRY_AFTER_S + _SPREAD_S - 1)
+            return await reply_json(send, 503, error_body(503), [(b"retry-after", str(wait).encode())])
         self._under_way += 1
         try:
             return await self._app(scope, receive, send)

@@ -25,6 +25,10 @@ class Engine:
         await reply_json(send, 200, b"{}")
 
 
+async def unread() -> Message:
+    raise AssertionError("the body of a refused request is not read")
+
+
 async def asked(app: Admission) -> int:
     """The status of one request."""
     sent: list[Message] = []
@@ -32,10 +36,7 @@ async def asked(app: Admission) -> int:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async def receive() -> Message:
-        raise AssertionError("the body of a refused request is not read")
-
-    await app(dict(HTTP), receive, send)
+    await app(dict(HTTP), unread, send)
     if sent[0]["status"] == 503:
         assert json.loads(sent[1]["body"])["error"]["code"] == "overloaded"
     return int(sent[0]["status"])
@@ -53,6 +54,19 @@ async def test_of_those_that_come_together_as_many_are_taken_as_there_are_places
     engine.may_answer.set()
     statuses = await asyncio.gather(*asking)
     assert (statuses.count(200), statuses.count(503)) == (admitted, together - admitted)
+
+
+async def test_those_refused_together_do_not_all_come_back_together() -> None:
+    app = Admission(Engine(), lambda: 0)
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    for _ in range(200):
+        await app(dict(HTTP), unread, send)
+    waits = {dict(message["headers"])[b"retry-after"] for message in sent if "headers" in message}
+    assert waits == {b"1", b"2", b"3"}
 
 
 async def test_a_place_is_free_again_after_an_answer_a_failure_and_a_client_that_left() -> None:
