@@ -81,10 +81,9 @@ def test_scaling_that_is_refused(scaling: dict[str, Any]) -> None:
 
 
 def test_nothing_live_is_unbounded() -> None:
-    with pytest.raises(ValidationError):
-        LiveArgs(max_queued_requests=-1)
-    with pytest.raises(ValidationError):
-        LiveArgs(max_ongoing_requests=0)
+    for least in ({"user_config": {"max_requests": 0}}, {"drain_s": -1}):
+        with pytest.raises(ValidationError, match="greater than or equal"):
+            LiveArgs.model_validate(least)
 
 
 def test_every_extra_argument_is_described_and_off_by_default() -> None:

@@ -16,7 +16,7 @@ from llmservice_gateway.ledger.schema import EVENTS
 from llmservice_gateway.ledger.store import StoreFailed
 
 SPAN = {"start_time": ["0"], "end_time": ["60"]}
-ROW: dict[str, Any] = {each.name: 0 if each.name in ("time", "received", "cost") else "x" for each in EVENTS.c}
+ROW: Mapping[str, Any] = {each.name: 0 if each.name in ("time", "received", "cost") else "x" for each in EVENTS.c}
 
 
 class Failing(Reports):
@@ -27,8 +27,7 @@ class Failing(Reports):
 
     def events(self, *_: Any) -> Iterator[list[Mapping[str, Any]]]:
         """Batches of one row."""
-        for _ in range(self._good):
-            yield [ROW]
+        yield from [[ROW]] * self._good
         raise StoreFailed("away")
 
 
