@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -77,9 +76,9 @@ def _is_less(one: Tokens | None, other: Tokens) -> bool:
     return found[0] < other[0] or found[1] < other[1]
 
 
-async def told(stack: Stack, since: float) -> tuple[list[Event], Sums]:
-    """Events and sums that the ledger tells an admin, from an instant (seconds since 1970) on."""
-    span = f"start_time={int(since) // _DAY_S * _DAY_S}&end_time={int(time.time()) + 60}"
+async def told(stack: Stack, since: float, until: float) -> tuple[list[Event], Sums]:
+    """Events and sums that the ledger tells an admin, from the day of one instant to another (seconds since 1970)."""
+    span = f"start_time={int(since) // _DAY_S * _DAY_S}&end_time={int(until)}"
     status, exported = await stack.get(f"/v1/organization/usage/export?{span}")
     assert status == 200, exported[:300]
     found = [0, 0, 0]

@@ -1,7 +1,8 @@
 """`make chaos-metering`: requests through real gateways to a worker, while parts are killed; is all of it billed, once?
 
-CHAOS_REQUESTS=10000 with each database, CHAOS_KILLS=10 of each part, CHAOS_SEED= to draw the same again. Prints one
-JSON line last; its exit status is 1 where an event was lost or counted twice.
+CHAOS_REQUESTS=10000 with each database, CHAOS_KILLS=10 of each part, CHAOS_SEED= to draw the same again; then how far
+a Budget is overspent. Prints one JSON line last; its exit status is 1 where an event was lost or counted twice, or a
+spent Budget let somebody in.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.chaos import worker
+from tests.chaos import overshoot, worker
 from tests.chaos.clients import Clients, plans
 from tests.chaos.engine import read_book
 from tests.chaos.judgement import judge, told
@@ -68,7 +69,7 @@ async def _judged(site: Site, clients: Clients, begun: float) -> Json:
     await eventually(lambda: not site.spooled(), _EMPTY_S, 0.1)
     says_lost = await site.worker.finish()
     assert site.spooled() == []
-    events, sums = await told(site.ledger, begun)
+    events, sums = await told(site.ledger, begun, time.time() + 60)
     found = judge(read_book(site.folder / worker.BOOK), clients.told.billed, events, sums)
     outcomes = {"client_left": sum(event.outcome == "client_left" for event in events)}
     return asdict(found) | outcomes | {"says_lost": says_lost, "sound": found.is_sound and says_lost == 0}
@@ -88,11 +89,13 @@ async def main() -> int:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
             found[database] = await run(database, asked, Path(folder), lambda text: print(text, file=sys.stderr))
         print(database, found[database], file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        over = await overshoot.run(Path(folder))
     totals = {
         name: round(sum(each[name] for each in found.values()), 1) for name in ("lost", "double", "off", "seconds")
     }
-    print(json.dumps({"seed": seed, **found, **totals}))
-    return 0 if all(each["sound"] for each in found.values()) else 1
+    print(json.dumps({"seed": seed, **found, **totals, "overshoot": over}))
+    return 0 if all(each["sound"] for each in found.values()) and not over["let_in"] else 1
 
 
 if __name__ == "__main__":

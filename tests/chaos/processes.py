@@ -21,18 +21,19 @@ _PORTS: Final = ("PUBLIC_PORT", "METRICS_PORT", "AGENT_PORT", "INNER_PORT")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process finds what it needs."""
+    """Where a process finds what it needs; `variables` stand in its environment beside the usual ones."""
 
     folder: Path
     kubeconfig: Path
     ledger_url: str
     token: Path
+    variables: Mapping[str, str]
 
-
-def environment() -> dict[str, str]:
-    """This process's, fit for a child that runs our modules and reads KUBECONFIG."""
-    inherited = {name: text for name, text in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"}
-    return inherited | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's, fit for a child that runs our modules and reads KUBECONFIG."""
+        inherited = {name: text for name, text in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"}
+        return inherited | {"PYTHONPATH": os.pathsep.join(sys.path)} | dict(self.variables)
 
 
 class GatewayProcess:
@@ -45,7 +46,7 @@ class GatewayProcess:
         pepper.write_text(PEPPER.base64)
         ports = dict(zip(_PORTS, map(str, free_ports(len(_PORTS))), strict=True))
         self.url = f"http://127.0.0.1:{ports['PUBLIC_PORT']}"
-        self._ready = f"http://127.0.0.1:{ports['AGENT_PORT']}/readyz"
+        self.agent_url = f"http://127.0.0.1:{ports['AGENT_PORT']}"
         settings = ports | {
             "ADDRESS": "127.0.0.1",
             "NAME": name,
@@ -57,7 +58,7 @@ class GatewayProcess:
             "LEDGER_TOKEN": str(place.token),
         }
         own = {f"LLMSERVICE_GATEWAY_{each}": text for each, text in settings.items()}
-        self._environment = environment() | own | {"KUBECONFIG": str(place.kubeconfig)}
+        self._environment = place.environment | own | {"KUBECONFIG": str(place.kubeconfig)}
         self._container: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -93,7 +94,7 @@ class GatewayProcess:
         assert self._container is not None
         assert self._container.returncode is None, (self._folder / "log").read_text()
         try:
-            async with aiohttp.ClientSession() as session, session.get(self._ready) as answer:
+            async with aiohttp.ClientSession() as session, session.get(f"{self.agent_url}/readyz") as answer:
                 return answer.status == 200
         except aiohttp.ClientError:
             return False
@@ -115,7 +116,7 @@ class WorkerProcess:
         with (place.folder / "worker.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.chaos.worker", *words),
-                env=environment(),
+                env=place.environment,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )

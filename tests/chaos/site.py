@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
@@ -42,23 +42,37 @@ class Site:
         return [each for each in (self.folder / worker.SPOOL).iterdir() if each.stat().st_size]
 
 
+@dataclass(frozen=True)
+class Variables:
+    """What stands in the environment of our processes beside the usual."""
+
+    ledger: Mapping[str, str] = field(default_factory=dict)
+    worker: Mapping[str, str] = field(default_factory=dict)
+    gateways: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_VARIABLES: Final = Variables()
+
+
 @asynccontextmanager
-async def site_running(folder: Path, database: Database) -> AsyncIterator[Site]:
+async def site_running(folder: Path, database: Database, variables: Variables = NO_VARIABLES) -> AsyncIterator[Site]:
     """All of it, ready."""
     async with AsyncExitStack() as stack:
-        settings: dict[str, str] = {}
+        settings = dict(variables.ledger)
         server = await stack.enter_async_context(postgresql_running()) if database == "postgresql" else None
         if server is not None:
             (folder / "dsn").write_text(server.dsn)
             settings["LLMSERVICE_LEDGER_DSN_FILE"] = str(folder / "dsn")
         ledger = await stack.enter_async_context(ledger_running(folder, None, **settings))
         relay = stack.enter_context(relayed("127.0.0.1", ledger.ledger.port))
-        one = WorkerProcess(_place(folder, relay.url, ledger.cluster.worker_token(worker.NAMESPACE)))
+        token = ledger.cluster.worker_token(worker.NAMESPACE)
+        one = WorkerProcess(_place(folder, variables.worker, relay.url, token))
         for kind, raw in _objects(one.address).items():
             ledger.cluster.put(kind, raw)
         stack.push_async_callback(one.stop)
         await one.start()
-        gateways = [GatewayProcess(name, _place(folder, ledger.ledger.url, GATEWAY_TOKEN)) for name in ("a", "b")]
+        place = _place(folder, variables.gateways, ledger.ledger.url, GATEWAY_TOKEN)
+        gateways = [GatewayProcess(name, place) for name in ("a", "b")]
         for each in gateways:
             stack.push_async_callback(each.stop)
             await each.start()
@@ -92,10 +106,10 @@ async def _kill_postgresql(server: PostgreSQL) -> Sequence[int]:
     return [found]
 
 
-def _place(folder: Path, ledger_url: str, token: str) -> Place:
+def _place(folder: Path, variables: Mapping[str, str], ledger_url: str, token: str) -> Place:
     path = folder / f"{token}.token"
     path.write_text(token)
-    return Place(folder, folder / "kubeconfig", ledger_url, path)
+    return Place(folder, folder / "kubeconfig", ledger_url, path, variables)
 
 
 def _objects(address: str) -> dict[str, Json]:
