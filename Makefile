@@ -67,7 +67,7 @@ verify: $(STAMP) ## Fail where something derived is not what its source says
 	@$(RUN) -m hack.render --check
 
 ##@ Parts
-.PHONY: images cluster-up cluster-down cluster-status bench-endpoint bench-gateway bench-gateway-plot
+.PHONY: images cluster-up cluster-down cluster-status bench-endpoint bench-gateway bench-flood bench-gateway-plot bench-ledger
 images: $(STAMP) ## Build the images: operator, gateway, worker (cpu)
 	@$(RUN) -m hack.cluster images build
 
@@ -80,14 +80,20 @@ cluster-down: $(STAMP) ## End it; nothing stays but the cache
 cluster-status: $(STAMP) ## What of it runs
 	@$(RUN) -m hack.cluster status
 
-bench-endpoint: $(STAMP) ## Speed of the whole way against plain vLLM; one JSON line last
+bench-endpoint: $(STAMP) ## Speed of the whole way against plain vLLM; ROUNDS=5; one JSON line last
 	@$(RUN) -m tests.bench.endpoint
 
 bench-gateway: $(STAMP) ## What the gateway costs, beside plain proxies and others' gateways; ROUNDS=7, QUICK=1; one JSON line last
 	@$(RUN) -m tests.bench.gateway
 
+bench-flood: $(STAMP) ## Of it only what one key's flood does to another key's p99; a minute; one JSON line last
+	@$(RUN) -m tests.bench.gateway_flood
+
 bench-gateway-plot: $(STAMP) ## Draw docs/benchmarks/gateway.svg of the figures in build/bench/gateway.json
 	@$(RUN) -m tests.bench.gateway_plotting
+
+bench-ledger: $(STAMP) ## Events/s that the ledger stores, seconds of its reports; EVENTS=20000; one JSON line last
+	@$(RUN) -m tests.bench.ledger
 
 .PHONY: lock
 LOCK := uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --python-version 3.11

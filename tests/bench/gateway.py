@@ -18,6 +18,7 @@ from hack.cluster.failure import ClusterError
 from hack.cluster.ports import Ports
 from hack.cluster.progress import Steps
 from tests.bench import gateway_build as build
+from tests.bench import gateway_flood as flood
 from tests.bench import gateway_routable as routable
 from tests.bench import gateway_targets as targets
 from tests.bench.gateway_asking import Load
@@ -65,7 +66,7 @@ def main() -> int:
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(result) + "\n")
     print(json.dumps(result))
-    return 1 if result["errors"] else 0
+    return 1 if result["errors"] or result["flood_errors"] else 0
 
 
 def _result(schedule: Schedule, crowd: routable.Crowd, steps: Steps) -> Json:
@@ -76,6 +77,7 @@ def _result(schedule: Schedule, crowd: routable.Crowd, steps: Steps) -> Json:
             bench = targets.Bench(Path(folder), load, direct, steps, ports)
             noise = os.getloadavg()[0]
             runs, found = _side_by_side(bench, schedule)
+            found |= flood.measure(bench, schedule.rounds)
             found |= routable.measure(bench, crowd)
     return {
         "bench": "gateway",

@@ -29,6 +29,8 @@ class Ask:
     warm: float = 0.15
     patience: float = 10
     """Seconds that are waited for what is under way at the end."""
+    niceness: int = 0
+    """Of the load generator: one that floods must not take the core from one that measures."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Load:
             "duration": f"{ask.seconds}s",
             "patience": f"{ask.patience}s",
         }
-        argv = ["taskset", "--cpu-list", str(self.core), str(self.program), "load"]
+        argv = ["nice", "-n", str(ask.niceness), "taskset", "--cpu-list", str(self.core), str(self.program), "load"]
         argv += [f"-{name}={value}" for name, value in words.items()]
         done = subprocess.run(
             argv, capture_output=True, text=True, timeout=ask.warm + ask.seconds + _PATIENCE, check=False

@@ -20,6 +20,8 @@ from tests.unit.gateway.builders import apikey, llmservice, secret_key
 NAMESPACE: Final = "team-a"
 LIMITS: Final = {"requestsPerMinute": 1_000_000_000, "tokensPerMinute": 1_000_000_000, "parallel": 10_000}
 """Of each key: counted like any other, never reached."""
+FLOODER: Final = 10**6
+"""The number of the one key whose limits are reached soon."""
 KEY: Final = secret_key(0)
 CONNECTIONS: Final = 4000
 _RELIST: Final = 300
@@ -35,6 +37,11 @@ def key(number: int) -> Any:
     issued = apikey(number, NAMESPACE)
     issued["spec"]["limits"] = LIMITS
     return issued
+
+
+def flooder() -> Any:
+    """A key that may ask a little."""
+    return apikey(FLOODER, NAMESPACE, limits={"requestsPerMinute": 60, "parallel": 4})
 
 
 def main() -> None:
@@ -56,7 +63,7 @@ async def _run(words: argparse.Namespace) -> None:
         if cluster is None:
             objects = {
                 "llmservices": [service(number, words.upstream) for number in range(words.models)],
-                "apikeys": [key(number) for number in range(words.keys)],
+                "apikeys": [flooder(), *(key(number) for number in range(words.keys))],
             }
             for kind in KINDS:
                 stack.source.queue.put_nowait(Listed(kind, objects.get(kind, [])))

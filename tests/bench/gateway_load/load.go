@@ -123,7 +123,7 @@ func (l *loader) open(each *caller) error {
 		return err
 	}
 	delete(l.by, each.fd)
-	each.fd, each.stale, each.out = fd, false, nil
+	each.fd, each.stale, each.out, each.sent = fd, false, nil, 0
 	l.by[fd] = each
 	return nil
 }

@@ -13,10 +13,11 @@ const (
 	readSize    = 64 << 10
 )
 
-// peer is one connection: what did not fit its send buffer waits in out.
+// peer is one connection: what did not fit its send buffer waits in out, of which the first bytes are sent meanwhile.
 type peer struct {
 	fd      int
 	out     []byte
+	sent    int
 	message message
 }
 
@@ -88,11 +89,15 @@ func (p *poller) send(to *peer, data []byte) error {
 }
 
 func (p *poller) flush(to *peer) error {
-	data := to.out
-	to.out = to.out[:0]
-	if err := p.send(to, data); err != nil || len(to.out) > 0 {
+	n, err := syscall.Write(to.fd, to.out[to.sent:])
+	if err != nil && !errors.Is(err, syscall.EAGAIN) {
 		return err
 	}
+	to.sent += max(n, 0)
+	if to.sent < len(to.out) {
+		return nil
+	}
+	to.out, to.sent = to.out[:0], 0
 	return p.watch(to.fd, syscall.EPOLL_CTL_MOD, syscall.EPOLLIN)
 }
 
