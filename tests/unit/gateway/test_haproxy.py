@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from llmservice_gateway import errors
-from llmservice_gateway.endpoints import POSTS
+from llmservice_gateway.endpoints import ENGINE, POSTS
 from llmservice_gateway.errors import ApiError
 from llmservice_gateway.haproxy import PEPPER_VARIABLE, render
 from llmservice_gateway.settings import Settings
@@ -49,7 +49,8 @@ def text() -> str:
         "retry-on conn-failure empty-response 502",
         "retries 2",
         "timeout server 600s",
-        "acl to_model var(txn.api) -m str " + " ".join(POSTS),
+        "http-request set-var(req.to_model) bool(true) if "
+        f"{{ var(req.api) -m str {' '.join(POSTS)} }} or {{ var(req.api) -m reg {ENGINE} }}",
     ],
 )
 def test_lines(text: str, line: str) -> None:
