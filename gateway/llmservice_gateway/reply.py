@@ -4,7 +4,7 @@ import json
 from typing import Final
 
 import aiohttp
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from llmservice_api.names import ROUTE_HEADER
 from llmservice_gateway import errors
@@ -48,7 +48,7 @@ class Reply:
         if self._begun is None:
             headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
             self._begun = web.StreamResponse(headers=headers | self._told(""))
-            await self._begun.prepare(self._request)
+            await self._begin(self._begun)
         await self._begun.write(b": waiting\n\n")
 
     async def refuse(self, error: ApiError, **values: str) -> web.StreamResponse:
@@ -75,7 +75,7 @@ class Reply:
             response = web.StreamResponse(status=answer.status)
             response.headers.extend(_passed_on(answer))
             response.headers.update(self._told(target))
-            await response.prepare(self._request)
+            await self._begin(response)
         try:
             async for chunk in answer.content.iter_any():
                 await response.write(chunk)
@@ -85,6 +85,11 @@ class Reply:
             return response
         await response.write_eof()
         return response
+
+    async def _begin(self, response: web.StreamResponse) -> None:
+        if self._request.version < HttpVersion11:  # it knows no chunks: a stream ends with its connection
+            response.force_close()
+        await response.prepare(self._request)
 
     def _told(self, target: str) -> dict[str, str]:
         return {name: value for name, value in ((ROUTE_HEADER, self.route), (TARGET_HEADER, target)) if value}

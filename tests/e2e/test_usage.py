@@ -87,6 +87,36 @@ def test_the_ledger_has_what_answers_say_token_for_token(served: Site, reports: 
         wait_until(lambda: reported(reports, key) == further, f"{further} in the ledger", timeout=BILLED_SECONDS)
 
 
+def cached(reports: openai.OpenAI, key: str) -> int:
+    """Tokens of a key's prompts today that the engine had kept."""
+    answer = reports.admin.organization.usage.completions(
+        start_time=int(time.time()) - 3600, bucket_width="1d", api_key_ids=[key], group_by=["api_key_id"]
+    )
+    found: list[Any] = [each for bucket in answer.data for each in bucket.results]
+    return sum(each.input_cached_tokens for each in found)
+
+
+def test_no_key_has_what_the_engine_kept_of_anothers_prompt(served: Site, reports: openai.OpenAI) -> None:
+    """Else the time to the first token would tell whether somebody has sent the same before."""
+    with keyed(served, "first") as first, keyed(served, "second") as second:
+        ids = {client: key_id(served, name) for client, name in ((first, "first"), (second, "second"))}
+        text = f"{ids[first]} " + "The keeper of the lighthouse looks out over the sea. " * 100
+        prompts = dict.fromkeys(ids, 0)
+
+        def ask(client: openai.OpenAI) -> int:
+            """Tokens of the prompt that were cached, once the ledger has the request."""
+            messages: Any = [{"role": "user", "content": text}]
+            answer = client.chat.completions.create(model=SERVICE, messages=messages, max_tokens=1)
+            prompts[client] += used(answer)[0]
+            here = ids[client]
+            wait_until(lambda: reported(reports, here)[0] == prompts[client], "it is billed", timeout=BILLED_SECONDS)
+            return cached(reports, here)
+
+        assert [ask(first), ask(second)] == [0, 0]
+        assert ask(first) > prompts[first] // 4, "its own prompt is kept"
+        assert ask(second) > prompts[second] // 4
+
+
 def test_a_client_that_leaves_pays_for_what_it_got(served: Site, reports: openai.OpenAI) -> None:
     with keyed(served, "leaving") as client:
         key = key_id(served, "leaving")
