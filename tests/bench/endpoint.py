@@ -17,19 +17,21 @@ from typing import Any, Final
 import aiohttp
 
 from hack.cluster.cache import REPOSITORY
+from hack.cluster.failure import ClusterError
 from hack.cluster.poll import wait_until
 from hack.cluster.progress import Steps
 from tests.bench import overload, peers
 from tests.bench.engine_kill import kill_to_answer
 from tests.bench.load import Cell, Target, run_cell, stream
 from tests.bench.memory import resident_mb
+from tests.bench.rounds import rounds
 from tests.e2e.site import Site, deployed, ready_service
 
 Json = dict[str, Any]
 
 ROOM: Final = "bench"
 NAME: Final = peers.MODEL
-ROUNDS: Final = int(os.environ.get("ROUNDS", "5"))
+ROUNDS: Final = 5
 CONCURRENCY: Final = {1: 4, 8: 16, 32: 64}
 """Streams at once, and how many in all in one round."""
 LATER: Final = 8
@@ -55,15 +57,15 @@ async def first_and_later(target: Target) -> float:
     return answers[0].total / median(answer.total for answer in answers[1:])
 
 
-async def measure(targets: list[Target], steps: Steps) -> dict[tuple[str, int], list[Cell]]:
+async def measure(targets: list[Target], turns: int, steps: Steps) -> dict[tuple[str, int], list[Cell]]:
     """All cells: each round asks every target at every concurrency, in an order that rotates."""
     cells: dict[tuple[str, int], list[Cell]] = defaultdict(list)
     for target in targets:
         await run_cell(target, 8, 8)  # warm, not counted
-    for turn in range(ROUNDS):
+    for turn in range(turns):
         for at_once, streams in CONCURRENCY.items():
             for target in targets[turn % len(targets) :] + targets[: turn % len(targets)]:
-                with steps.step(f"round {turn + 1} of {ROUNDS}: {target.name}, {at_once} at once"):
+                with steps.step(f"round {turn + 1} of {turns}: {target.name}, {at_once} at once"):
                     cells[target.name, at_once].append(await run_cell(target, at_once, streams))
     return cells
 
@@ -96,8 +98,13 @@ def absolute(cells: dict[tuple[str, int], list[Cell]]) -> Json:
 
 
 def main() -> int:
-    """Measure, print, write; 1 where any stream failed."""
+    """Measure, print, write; 1 where any stream failed, 2 for a ROUNDS that is none."""
     steps = Steps()
+    try:
+        turns = rounds(os.environ, ROUNDS)
+    except ClusterError as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
     with deployed(ROOM) as site:
         peers.stop(site, ROOM)
         with steps.step("overload"):
@@ -116,7 +123,7 @@ def main() -> int:
             for peer in peers.PEERS:
                 with steps.step(f"peer {peer} ready"):
                     targets.append(peers.start(site, ROOM, peer))
-            cells = asyncio.run(measure(targets, steps))
+            cells = asyncio.run(measure(targets, turns, steps))
             memory = resident_mb()
         finally:
             peers.stop(site, ROOM)

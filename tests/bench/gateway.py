@@ -24,6 +24,7 @@ from tests.bench import gateway_targets as targets
 from tests.bench.gateway_asking import Load
 from tests.bench.gateway_cells import FULL, QUICK, Runs, Schedule, highest_rates, measure
 from tests.bench.gateway_figures import by_cell, headline
+from tests.bench.rounds import rounds
 
 Json = dict[str, Any]
 
@@ -46,12 +47,9 @@ def chosen(environment: Mapping[str, str]) -> tuple[Schedule, routable.Crowd]:
     """What ROUNDS and QUICK ask for; raises ClusterError for a ROUNDS that is no number of rounds."""
     quick = environment.get("QUICK", "") not in ("", "0")
     schedule = QUICK if quick else FULL
-    text = environment.get("ROUNDS", "") or str(schedule.rounds)
-    if not text.isdecimal() or int(text) < 1:
-        raise ClusterError(f"ROUNDS must be a number of rounds such as 7, not {text!r}")
-    rounds = int(text)
+    turns = rounds(environment, schedule.rounds)
     crowd = routable.QUICK if quick else routable.Crowd()
-    return replace(schedule, rounds=rounds, crowds=min(schedule.crowds, rounds)), crowd
+    return replace(schedule, rounds=turns, crowds=min(schedule.crowds, turns)), crowd
 
 
 def main() -> int:
