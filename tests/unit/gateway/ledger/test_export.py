@@ -44,7 +44,7 @@ async def test_a_database_that_goes_away_breaks_the_file_off() -> None:
     async with asking(2) as client:
         reader, writer = await asyncio.open_connection(client.host, client.port)
         writer.write(b"GET / HTTP/1.1\r\nhost: ledger\r\n\r\n")
-        said = await reader.read()
+        said = await asyncio.wait_for(reader.read(), 10)
         writer.close()
     assert (said.count(b"HTTP/1.1 "), said.startswith(b"HTTP/1.1 200")) == (1, True)
     assert not said.endswith(b"0\r\n\r\n")
