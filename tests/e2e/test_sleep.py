@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from hack.cluster.poll import wait_until
-from tests.e2e.faults import ROOM, Service, Stream, asking
+from tests.e2e.faults import ROOM, Service, asking
 from tests.e2e.site import ASK_AGAIN, READY_SECONDS, Site, llmservice, make_room
 
 NAME = "sleeper"
