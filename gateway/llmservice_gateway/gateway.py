@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import logging
+import os
 import resource
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -62,7 +63,9 @@ class Gateway:
                 (self._health(), self._settings.address, self._settings.agent_port),
             ):
                 servers.push_async_callback((await _serve(app, address, port)).cleanup)
-            return await self._supervise(await child.start(self._settings, self._pepper), self._work(limiter, slow))
+            haproxy = await child.start(self._settings, self._pepper)
+            give_way(self._settings.agent_niceness)
+            return await self._supervise(haproxy, self._work(limiter, slow))
 
     async def _supervise(self, haproxy: child.HAProxy, work: Coroutine[Any, Any, None]) -> int:
         agent = asyncio.create_task(work)
@@ -108,6 +111,12 @@ class Gateway:
         await asyncio.wait({ended}, timeout=self._settings.drain_delay)
         haproxy.drain()
         await asyncio.wait({ended}, timeout=self._settings.drain_timeout + 5)
+
+
+def give_way(niceness: int) -> None:
+    """HAProxy, which is started before, has a core first: each request passes there, here only the slow ones."""
+    if niceness > os.getpriority(os.PRIO_PROCESS, 0):
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 def within_open_files(settings: Settings) -> Settings:

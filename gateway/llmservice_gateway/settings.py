@@ -55,6 +55,7 @@ class Settings:
     upload_timeout: int = number(120, 1, 3600)
     waiting_interval: int = number(10, 1, 600)
     longest_hold: int = number(3600, 1, 86400)
+    agent_niceness: int = number(5, 0, 19)
     limited_keys: int = number(100_000, 1000, 10_000_000)
     namespace: str = "llmservice-system"
     name: str = "gateway"

@@ -13,6 +13,7 @@ from typing import Any, Final
 from kubernetes import client, config
 
 from llmservice_gateway.kube import KubernetesSource
+from llmservice_gateway.settings import Settings
 from llmservice_gateway.source import KINDS, Listed
 from tests.integration.gateway_stack import running
 from tests.unit.gateway.builders import apikey, llmservice, secret_key
@@ -59,7 +60,8 @@ async def _run(words: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     cluster = _cluster(words.kubeconfig) if words.kubeconfig else None
-    async with running(listed=False, cluster=cluster, public_port=words.port, max_connections=CONNECTIONS) as stack:
+    fields = {"public_port": words.port, "max_connections": CONNECTIONS, "agent_niceness": Settings.agent_niceness}
+    async with running(listed=False, cluster=cluster, **fields) as stack:
         if cluster is None:
             objects = {
                 "llmservices": [service(number, words.upstream) for number in range(words.models)],

@@ -166,6 +166,7 @@ async def running(listed: bool = True, cluster: ObjectSource | None = None, **fi
         ports = free_ports(4)
         names = ("public_port", "metrics_port", "agent_port", "inner_port")
         wanted: dict[str, Any] = {"drain_delay": 0, "threads": 1, "max_connections": 500, "connect_timeout": 1}
+        wanted["agent_niceness"] = 0  # else all tests that follow in this process would give way
         wanted |= dict(zip(names, ports, strict=True)) | fields
         settings = Settings(address="127.0.0.1", run_directory=Path(directory), **wanted)
         metrics, source, upstream = Metrics(), MemorySource(), Upstream()
