@@ -7,7 +7,6 @@ import pytest
 
 from llmservice_gateway.gateway import give_way
 
-
 MOST = 19
 
 
