@@ -74,6 +74,7 @@ def render(settings: Settings) -> str:
         retry_after=errors.RETRY_AFTER,
         reason_header=errors.REASON_HEADER,
         model_key=_KEY,
+        without_model_key=_quoted(f'{_argument(_KEY)},""'),
         form_model=_FORM_MODEL,
         form_model_only=_quoted(f"{_argument(f'(?s)^.*?{_FORM_MODEL}.*$')},{_argument(_FIRST_GROUP)}"),
         nobody=_NOBODY,
