@@ -7,6 +7,7 @@ from typing import Any
 
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
+from llmservice_api.reasons import ConditionType
 from llmservice_operator.store import Ref
 from llmservice_worker.args import Task
 
@@ -140,6 +141,11 @@ class Observed:
         """The status as last seen, empty where there is none."""
         status: Json = self.service.get("status") or {}
         return status
+
+    def is_verified(self, revision: str) -> bool:
+        """Whether status says that this revision, as the active one, has given a token and has not failed since."""
+        active = (self.status.get("revision") or {}).get("active")
+        return active == revision and self.condition_holds(ConditionType.ENGINE_READY)
 
     def condition_holds(self, kind: str) -> bool:
         """Whether status says True of a condition."""

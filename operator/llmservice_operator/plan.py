@@ -166,12 +166,6 @@ def revisions(observed: Observed) -> list[str]:
     ]
 
 
-def is_verified(observed: Observed, revision: str) -> bool:
-    """Whether status says that this revision, as the active one, has given a token and has not failed since."""
-    active = (observed.status.get("revision") or {}).get("active")
-    return active == revision and observed.condition_holds(ConditionType.ENGINE_READY)
-
-
 def has_died(observed: Observed, plan: Plan) -> bool:
     """Whether an engine of the active revision, which was up, failed and has not come back yet."""
     active = plan.rollout.active if plan.rollout else None
@@ -203,7 +197,7 @@ def _rollout(observed: Observed, wanted: str, engines: dict[str, EngineState]) -
             pending_since=_instant_of(remembered.get("pendingSince")),
             draining_since=_instant_of(remembered.get("drainingSince")),
         ),
-        wanted_answers=up and (answered or is_verified(observed, wanted)),
+        wanted_answers=up and (answered or observed.is_verified(wanted)),
         routed=_route_is_proved(observed),
         strategy=observed.spec.rollout.strategy,
         deadline=timedelta(seconds=seconds(observed.spec.rollout.progress_deadline)),
@@ -257,7 +251,7 @@ def _ray_service(observed: Observed, placement: Placed, wanted: str) -> Json:
         install.gcs_store,
         install.tracing_endpoint,
         install.ledger_url,
-        awake=is_awake(observed),
+        awake=is_awake(observed, wanted),
     )
 
 
@@ -301,7 +295,7 @@ def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
     hurt = plan.wanted == plan.rollout.active and has_died(observed, plan)
     if hurt:
         question = replace(question, patience_s=_HURT_PATIENCE_S)
-    ask_engine = hurt or (up and not is_verified(observed, plan.wanted))
+    ask_engine = hurt or (up and not observed.is_verified(plan.wanted))
     routable = plan.rollout.active is not None and bool(observed.status.get("address"))
     ask_route = routable and not is_routed(observed, plan)
     fetch = plan.engines[plan.wanted].fetch if not up else None

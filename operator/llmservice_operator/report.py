@@ -9,7 +9,7 @@ from llmservice_operator.conditions import Finding, false, merge, true
 from llmservice_operator.engine import EngineState, of_revision, ready_replicas
 from llmservice_operator.fetching import FAILURES, worth_telling
 from llmservice_operator.observed import Observed, rfc3339
-from llmservice_operator.plan import Plan, active_address, address, has_died, is_routed, is_verified
+from llmservice_operator.plan import Plan, active_address, address, has_died, is_routed
 from llmservice_operator.resources.worker_args import bounds
 from llmservice_operator.waking import is_awake
 
@@ -30,7 +30,7 @@ def status(observed: Observed, plan: Plan) -> Json:
     rollout = plan.rollout
     active = rollout.active if rollout else None
     serving = active or (rollout.pending if rollout else None)
-    least, most = bounds(observed.spec, awake=is_awake(observed))
+    least, most = bounds(observed.spec, awake=is_awake(observed, serving))
     replicas = ready_replicas(of_revision(serving, observed.pods)) if serving else 0
     parts: Json = {
         "observedGeneration": observed.generation,
@@ -195,7 +195,7 @@ def _engine(observed: Observed, plan: Plan, subject: str, engine: EngineState | 
     probe = observed.engine_probe if subject == plan.wanted else None
     if not engine.up:
         return _not_up(observed, plan, subject, engine, answers=probe is not None and probe.answered)
-    if is_verified(observed, subject) or (probe is not None and probe.answered):
+    if observed.is_verified(subject) or (probe is not None and probe.answered):
         return true(kind, Reason.ENGINE_ANSWERS, f"revision {subject} gave a real token")
     if probe is not None and probe.reached:
         return false(kind, Reason.PROBE_FAILED, f"Ray Serve runs, but a one-token request failed: {probe.error}")
@@ -211,7 +211,7 @@ def _not_up(observed: Observed, plan: Plan, subject: str, engine: EngineState, *
             text = f"an engine of revision {subject} died and is being restarted, another answers: {why}"
             return true(kind, Reason.ENGINE_ANSWERS, text)
         return false(kind, Reason.ENGINE_DIED, f"{_DIED}{why}")
-    if engine.reason is Reason.STARTING and is_verified(observed, subject):
+    if engine.reason is Reason.STARTING and observed.is_verified(subject):
         return true(kind, Reason.ENGINE_ANSWERS, f"revision {subject} gave a real token")
     return false(kind, engine.reason, engine.message)
 
@@ -251,7 +251,7 @@ def _route(observed: Observed, plan: Plan) -> Finding:
 
 
 def _scaling(observed: Observed, subject: str) -> Finding:
-    least, most = bounds(observed.spec, awake=is_awake(observed))
+    least, most = bounds(observed.spec, awake=is_awake(observed, subject))
     count = ready_replicas(of_revision(subject, observed.pods))
     text = (
         f"{count} replicas run, {least} to {most} are wanted" if least != most else f"{count} of {least} replicas run"

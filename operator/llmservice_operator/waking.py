@@ -1,4 +1,4 @@
-"""Whether a service that sleeps was woken: the gateway says in status that a request waits for it. Pure."""
+"""Whether a service that may sleep is kept awake: the gateway says in status that a request waits for it. Pure."""
 
 from datetime import timedelta
 from typing import Final
@@ -25,6 +25,9 @@ def wake_left(observed: Observed) -> timedelta | None:
     return left if left > timedelta() else None
 
 
-def is_awake(observed: Observed) -> bool:
-    """Whether a wake stands."""
-    return wake_left(observed) is not None
+def is_awake(observed: Observed, revision: str | None) -> bool:
+    """Whether a revision keeps one replica, whoever asks for it: a wake stands, or it has given no token yet.
+
+    Without demand Ray Serve would take away after idleAfter what was never seen to answer, and start it again.
+    """
+    return wake_left(observed) is not None or (revision is not None and not observed.is_verified(revision))

@@ -45,7 +45,25 @@ def observed(spec: dict[str, Any], ago: timedelta | None) -> Observed:
 )
 def test_a_wake_stands_for_the_idle_time(spec: dict[str, Any], ago: timedelta | None, left: timedelta | None) -> None:
     assert wake_left(observed(spec, ago)) == left
-    assert is_awake(observed(spec, ago)) is (left is not None)
+
+
+@pytest.mark.parametrize(
+    ("ago", "active", "answered", "awake"),
+    [
+        (None, "r", True, False),
+        (timedelta(), "r", True, True),
+        (timedelta(hours=1), "r", True, False),
+        (None, "r", False, True),
+        (None, "older", True, True),
+    ],
+)
+def test_one_replica_is_kept_for_a_wake_and_until_a_revision_has_given_a_token(
+    ago: timedelta | None, active: str, answered: bool, awake: bool
+) -> None:
+    found = world(SCALED, ago).service
+    condition = {"type": "EngineReady", "status": str(answered)}
+    found["status"] = {**found.get("status", {}), "revision": {"active": active}, "conditions": [condition]}
+    assert is_awake(World(found).observed(), "r") is awake
 
 
 def scaling(found: World) -> tuple[int, int]:
@@ -63,6 +81,11 @@ def test_who_is_woken_keeps_one_replica_of_the_same_revision_until_the_wake_is_o
     found = world(spec, None)
     found.step()
     revisions = found.revisions()
+    assert scaling(found) == (1, most), "until it has given a token"
+    found.up(revisions[0])
+    found.settle()
+    found.pods.clear()
+    found.settle()
     assert scaling(found) == (0, most)
     assert found.service["status"]["desiredReplicas"] == 0
     found.service["status"][REQUESTED] = rfc3339(NOON)
@@ -95,6 +118,8 @@ def test_time_alone_ends_a_wake() -> None:
 def test_nothing_is_changed_of_a_service_that_is_paused() -> None:
     found = world(ASLEEP, None)
     found.step()
+    found.up(found.revisions()[0])
+    found.settle()
     found.edit(paused=True)
     found.service["status"][REQUESTED] = rfc3339(NOON)
     found.settle()
