@@ -7,9 +7,11 @@ is absent, the body names the model.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -17,7 +19,7 @@ from multidict import CIMultiDict
 
 from llmservice_api.names import KEY_ID_HEADER, ROUTE_HEADER
 from llmservice_gateway import body_fields, errors, form_fields
-from llmservice_gateway.bodies import discard, read, rooms
+from llmservice_gateway.bodies import Keep, discard, read, rooms
 from llmservice_gateway.body_fields import Fields
 from llmservice_gateway.desired import Maps
 from llmservice_gateway.doorkeeper import Answered, Doorkeeper, Passage, Services
@@ -25,6 +27,7 @@ from llmservice_gateway.endpoints import AUDIO, MESSAGES, SILENT
 from llmservice_gateway.errors import Refused
 from llmservice_gateway.forwarding import Asked, upstreams
 from llmservice_gateway.metrics import Metrics
+from llmservice_gateway.pace import Pace
 from llmservice_gateway.reply import Reply, encodable
 from llmservice_gateway.resolution import Claim, check, route_of
 from llmservice_gateway.settings import Settings
@@ -63,6 +66,7 @@ class Activator:
         self._metrics = metrics
         self._clock = clock
         self._rooms = rooms(settings.body_memory, settings.large_body, settings.small_body)
+        self._pace = Pace(settings.body_rate, settings.large_body, time.monotonic)
 
     async def run(self) -> None:
         """Follows what changes; runs until cancelled."""
@@ -75,18 +79,24 @@ class Activator:
             try:
                 address, answer = await self._answered(request, reply)
             except Refused as refused:
-                await discard(request.content, self._settings.largest_read)
+                await discard(request.content, self._settings.largest_read, self.keep(request))
                 return await reply.refuse(refused.error, **self._settings.body_limits)
             return await reply.relay(answer, f"{address.ip}|{address.port}")
         except ConnectionError:
             return web.Response(status=_LEFT)
+
+    def keep(self, request: web.Request) -> Keep:
+        """How fast a body of the key that asks is read."""
+        return partial(self._pace.keep, request.headers.get(KEY_ID_HEADER, ""))
 
     async def _answered(self, request: web.Request, reply: Reply) -> Answered:
         """The body takes its room until the answer has begun."""
         key_id = request.headers.get(KEY_ID_HEADER, "")
         place = self._rooms.place(key_id)
         try:
-            body = await read(request.content, place, self._settings.large_body, self._settings.upload_timeout)
+            settings = self._settings
+            keep = self.keep(request)
+            body = await read(request.content, place, settings.large_body, settings.upload_timeout, keep)
             claim = await self._look_into(request, reply, body)
             asked = Asked(request.raw_path, _headers(request, reply.route), body)
             return await self._passed(Passage(reply.route, asked, lambda: self._check(claim)), reply)

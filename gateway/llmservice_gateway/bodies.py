@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from llmservice_gateway import errors
 from llmservice_gateway.errors import Refused
+
+Keep = Callable[[int], Awaitable[None]]
+"""Told how many bytes have come; returns when more may be read."""
 
 _PATIENCE: Final = 0.3
 _SHARES: Final = 4
@@ -88,8 +92,8 @@ class Place:
         self._size = 0
 
 
-async def read(content: StreamReader, place: Place, most: int, within: float) -> bytes:
-    """The whole body.
+async def read(content: StreamReader, place: Place, most: int, within: float, keep: Keep) -> bytes:
+    """The whole body, no faster than `keep` lets it.
 
     Raises Refused: 413 past `most` bytes, 408 where it is not here after `within` seconds, 503 where there is no room
     for it, 400 where it breaks off or is no HTTP.
@@ -104,6 +108,7 @@ async def read(content: StreamReader, place: Place, most: int, within: float) ->
                     raise Refused(errors.BODY_TOO_LARGE)
                 place.grow(len(chunk))
                 chunks.append(chunk)
+                await keep(len(chunk))
     except TimeoutError:
         raise Refused(errors.REQUEST_TIMEOUT) from None
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
@@ -111,7 +116,7 @@ async def read(content: StreamReader, place: Place, most: int, within: float) ->
     return b"".join(chunks)
 
 
-async def discard(content: StreamReader, most: int) -> None:
+async def discard(content: StreamReader, most: int, keep: Keep) -> None:
     """Reads to the end, to `most` bytes, or until nothing comes (a client may wait for leave to send)."""
     with contextlib.suppress(TimeoutError, web.RequestPayloadError, HttpProcessingError, ConnectionError):
         while most > 0:
@@ -120,3 +125,4 @@ async def discard(content: StreamReader, most: int) -> None:
             most -= len(chunk)
             if not chunk:
                 return
+            await keep(len(chunk))

@@ -43,7 +43,7 @@ def inner_app(
         return _answer(error, error.body(model=errors.escaped(wanted[:128])))
 
     async def refused(request: web.Request) -> web.Response:
-        await discard(request.content, settings.largest_read)
+        await discard(request.content, settings.largest_read, activator.keep(request))
         error, limits = errors.BODY_TOO_LARGE, settings.body_limits
         request_id = request.match_info.get("id")
         return _answer(error, error.anthropic_body(request_id, **limits) if request_id else error.body(**limits))

@@ -52,6 +52,7 @@ class Settings:
     pepper_file: Path = Path("/etc/llmservice/pepper/pepper")
     haproxy: str = "haproxy"
     body_memory: int = number(64 * 1024 * 1024, 65536, 2**40)
+    body_rate: int = number(32 * 1024 * 1024, 65536, 2**40)
     upload_timeout: int = number(120, 1, 3600)
     waiting_interval: int = number(10, 1, 600)
     longest_hold: int = number(3600, 1, 86400)
