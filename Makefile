@@ -18,7 +18,7 @@ RUN := PYTHONPATH=$(CURDIR):$(CURDIR)/operator:$(CURDIR)/gateway:$(CURDIR)/worke
 
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z0-9-]+:.*## / {gsub(/\$$\$$/, "$$", $$2); printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z0-9-]+:.*## / {gsub(/\$$\$$/, "$$", $$2); printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ The main way
 .PHONY: demo demo-env demo-down
@@ -67,7 +67,7 @@ verify: $(STAMP) ## Fail where something derived is not what its source says
 	@$(RUN) -m hack.render --check
 
 ##@ Parts
-.PHONY: images cluster-up cluster-down cluster-status bench-endpoint bench-gateway bench-flood bench-gateway-plot bench-ledger
+.PHONY: images cluster-up cluster-down cluster-status bench-endpoint bench-gateway bench-flood bench-gateway-plot bench-ledger bench-autoscaling bench-autoscaling-plot
 images: $(STAMP) ## Build the images: operator, gateway, worker (cpu)
 	@$(RUN) -m hack.cluster images build
 
@@ -91,6 +91,12 @@ bench-flood: $(STAMP) ## Of it only what one key's flood does to another key's p
 
 bench-gateway-plot: $(STAMP) ## Draw docs/benchmarks/gateway.svg of the figures in build/bench/gateway.json
 	@$(RUN) -m tests.bench.gateway_plotting
+
+bench-autoscaling: $(STAMP) ## Our autoscaling beside known ones; TRACES=dir, CASES=, COLD=, SEEDS=10, QUICK=1; one JSON line last
+	@$(RUN) -m tests.bench.autoscaling.bench
+
+bench-autoscaling-plot: $(STAMP) ## Draw docs/benchmarks/autoscaling-*.svg of build/bench/autoscaling.json, and print its table
+	@$(RUN) -m tests.bench.autoscaling.plotting
 
 bench-ledger: $(STAMP) ## Events/s that the ledger stores, seconds of its reports; EVENTS=20000; one JSON line last
 	@$(RUN) -m tests.bench.ledger

@@ -84,8 +84,10 @@ class Fleet:
 
     def scale(self, count: int) -> None:
         """Order `count` replicas: starts what lacks; stops what starts before what is up, then what is least busy."""
+        if count == self.replicas:
+            return
         phase, present = self.places.phase, self._present()
-        self.changes += count != self.replicas
+        self.changes += 1
         self.replicas = count
         if count > len(present):
             free = np.flatnonzero(phase == kernel.OFF)[: count - len(present)]

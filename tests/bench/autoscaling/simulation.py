@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.bench.autoscaling.fleet import MACHINES, Fleet, Workload
 from tests.bench.autoscaling.kernel import Engine
 from tests.bench.autoscaling.known.autoscaler import Autoscaler
 from tests.bench.autoscaling.known.fixed import Static, work_s
+
+Flags = NDArray[np.bool_]
 
 TTFT_S: Final = 2.0
 TPOT_S: Final = 0.05
@@ -25,7 +28,7 @@ class Outcome:
 
     requests: int
     violations: int
-    """Requests over a bound, or without an answer; those that an idle replica could not answer in time are left out."""
+    """Requests over a bound, or without an answer; see is_counted for those that are left out."""
     gpu_hours: float
     """From each order to the end of its last request."""
     changes_per_day: float
@@ -46,7 +49,12 @@ def simulate(engine: Engine, workload: Workload, cold_start_s: float, autoscaler
             fleet.scale(_bounded(autoscaler.decide(fleet)))
         fleet.advance(autoscaler.period_s)
     fleet.drain(_DRAIN_S)
-    return outcome(engine, workload, fleet)
+    return outcome(fleet, settled_s(cold_start_s))
+
+
+def settled_s(cold_start_s: float) -> int:
+    """From when on a run counts: what is ordered at its beginning is up by then, and what came before it answered."""
+    return int(2 * cold_start_s + _BEGIN_S)
 
 
 def _bounded(count: int) -> int:
@@ -60,16 +68,27 @@ def at_first(engine: Engine, workload: Workload) -> int:
     return max(1, math.ceil(work / _BEGIN_UTILISATION))
 
 
-def outcome(engine: Engine, workload: Workload, fleet: Fleet) -> Outcome:
-    """What a run that is over shows."""
-    alone = engine.prompt_s * workload.prompt + engine.attention_s * 0.5 * workload.prompt.astype(np.float64) ** 2
-    counted = alone <= TTFT_S
-    first, finish = fleet.requests.first, fleet.requests.finish
-    per_token = (finish - first) / np.maximum(1, workload.output - 1)
-    in_time = (first - workload.arrival <= TTFT_S) & (per_token <= TPOT_S)
+def outcome(fleet: Fleet, since_s: int) -> Outcome:
+    """What a run that is over shows from this second on."""
+    workload = fleet.workload
+    counted = is_counted(fleet) & (workload.arrival >= since_s)
     return Outcome(
         requests=int(counted.sum()),
-        violations=int((counted & ~in_time).sum()),
-        gpu_hours=float(fleet.rows[1:, MACHINES].sum()) / 3600,
+        violations=int((counted & ~is_in_time(fleet)).sum()),
+        gpu_hours=float(fleet.rows[since_s + 1 :, MACHINES].sum()) / 3600,
         changes_per_day=fleet.changes * 86_400 / workload.seconds,
     )
+
+
+def is_counted(fleet: Fleet) -> Flags:
+    """Of each request, whether an idle replica would give its first token within half of the bound."""
+    engine, prompt = fleet.engine, fleet.workload.prompt
+    alone = engine.step_s + engine.prompt_s * prompt + engine.attention_s * 0.5 * prompt.astype(np.float64) ** 2
+    return np.asarray(alone <= TTFT_S / 2)
+
+
+def is_in_time(fleet: Fleet) -> Flags:
+    """Of each request, whether it was answered within both bounds."""
+    first, finish = fleet.requests.first, fleet.requests.finish
+    per_token = (finish - first) / np.maximum(1, fleet.workload.output - 1)
+    return np.asarray((first - fleet.workload.arrival <= TTFT_S) & (per_token <= TPOT_S))

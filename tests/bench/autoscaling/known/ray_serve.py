@@ -1,7 +1,7 @@
 """Ray Serve's default policy (autoscaling_policy.py), with the factor 1 both ways."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tests.bench.autoscaling.fleet import Fleet
@@ -12,16 +12,36 @@ _PUSH_S: Final = 10
 
 
 @dataclass
+class Delays:
+    """What Ray Serve makes of any policy's answers: one is taken once all since a time were on the same side."""
+
+    _side: int = 0
+    _since: float = 0.0
+
+    def applied(self, wanted: int, present: int, now_s: float, up_delay_s: float, down_delay_s: float) -> int:
+        """The count to order; the last replica goes from one to none only."""
+        side = (wanted > present) - (wanted < present)
+        if side != self._side:
+            self._side, self._since = side, now_s
+        if side == 0 or now_s - self._since < (up_delay_s if side > 0 else down_delay_s):
+            return present
+        self._side = 0
+        return wanted if wanted > 0 or present == 1 else 1
+
+
+@dataclass
 class RayServe:
-    """`target` requests per replica that is up; its delays in seconds. Ticks every second instead of every tenth."""
+    """`target` requests per replica that is up; its delays in seconds.
+
+    It ticks every 5 s instead of every tenth of one, since what it sees changes every 10 s.
+    """
 
     target: float = 2.0
     up_delay_s: float = 30.0
     down_delay_s: float = 600.0
-    period_s: int = 1
+    period_s: int = 5
     _pushed: float = 0.0
-    _side: int = 0
-    _since: float = 0.0
+    _delays: Delays = field(default_factory=Delays)
 
     def decide(self, fleet: Fleet) -> int:
         """One tick, on what was pushed last."""
@@ -34,11 +54,4 @@ class RayServe:
         if up == 0:
             return max(1, present) if total > 0 else present
         wanted = math.ceil(up + (total / self.target - up) - 1e-9)
-        side = (wanted > present) - (wanted < present)
-        if side != self._side:
-            self._side, self._since = side, now_s
-        delay = self.up_delay_s if side > 0 else self.down_delay_s
-        if side == 0 or now_s - self._since < delay:
-            return present
-        self._side = 0
-        return wanted if wanted > 0 or present == 1 else 1
+        return self._delays.applied(wanted, present, now_s, self.up_delay_s, self.down_delay_s)

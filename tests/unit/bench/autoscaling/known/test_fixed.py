@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from tests.bench.autoscaling.fleet import Workload
 from tests.bench.autoscaling.known.fixed import Oracle, Static, work_s
 from tests.unit.bench.autoscaling.fleets import PLAIN, fleet
 
@@ -17,16 +16,10 @@ def test_work_is_what_a_request_adds_to_the_steps_that_it_is_in() -> None:
 
 
 def test_the_oracle_orders_a_cold_start_ahead_and_keeps_what_is_needed_again_before_one_could_come_up() -> None:
-    oracle = Oracle(np.array([1, 1, 1, 4, 1, 3, 1, 1, 1, 1]), bucket_s=10, cold_start_s=15)
+    oracle = Oracle(np.array([1, 1, 1, 4, 1, 3, 1, 1, 1, 1]), window_s=10, cold_start_s=15)
     seen = fleet((0.0, 1, 1), replicas=1)
     found = []
     for second in range(0, 90, 10):
         seen.second = second
         found.append(oracle.decide(seen))
     assert found == [1, 1, 4, 4, 3, 3, 1, 1, 1]
-
-
-def test_what_the_oracle_needs_is_work_over_utilisation() -> None:
-    engine = PLAIN._replace(prompt_s=0.01)
-    day = Workload("day", np.array([0.0, 1.0, 12.0]), np.array([300, 300, 100]), np.array([1, 1, 1]), 20)
-    assert Oracle.of(engine, day, utilisation=0.25, cold_start_s=5, bucket_s=10).need.tolist() == [3, 1]

@@ -1,0 +1,49 @@
+"""The rule that the worker ships, called as Ray Serve calls it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from llmservice_worker.autoscaling import queue_depth
+from tests.bench.autoscaling.fleet import Fleet
+from tests.bench.autoscaling.known.autoscaler import concurrency
+from tests.bench.autoscaling.known.ray_serve import Delays
+from tests.bench.autoscaling.simulation import MOST_REPLICAS
+
+DOWN_DELAY_S: Final = 120.0
+"""The default of spec.scaling.downDelay; upDelay's is none."""
+_LOOK_BACK_S: Final = 2
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the rule reads of Ray Serve's AutoscalingConfig."""
+
+    target_ongoing_requests: float
+
+
+@dataclass
+class Context:
+    """A fleet as Ray Serve's AutoscalingContext."""
+
+    config: Config
+    target_num_replicas: int
+    total_num_requests: float
+    policy_state: dict[str, Any]
+    capacity_adjusted_min_replicas: int = 1
+    capacity_adjusted_max_replicas: int = MOST_REPLICAS
+
+
+@dataclass
+class Ours:
+    """`target`: spec.scaling.targetQueueDepth. Looked at every 2 s; what it reads are means over 2 s anyway."""
+
+    target: float
+    period_s: int = _LOOK_BACK_S
+    _delays: Delays = field(default_factory=Delays)
+    _state: dict[str, Any] = field(default_factory=dict)
+
+    def decide(self, fleet: Fleet) -> int:
+        """One look."""
+        requests = concurrency(fleet, _LOOK_BACK_S)
+        wanted, self._state = queue_depth(Context(Config(self.target), fleet.replicas, requests, self._state))
+        return self._delays.applied(wanted, fleet.replicas, fleet.second, 0.0, DOWN_DELAY_S)

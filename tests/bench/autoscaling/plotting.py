@@ -1,0 +1,66 @@
+"""`make bench-autoscaling-plot`: build/bench/autoscaling.json as the plots and the table of docs/benchmarks.
+
+matplotlib comes out of an environment of its own; the table goes to stdout.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from hack.cluster.cache import REPOSITORY
+from hack.cluster.progress import Steps
+from tests.bench.autoscaling.bench import RESULT
+from tests.bench.gateway_build import virtual_environment
+
+_DRAWING: Final = Path(__file__).parent / "plot.py"
+_PLOTS: Final = REPOSITORY / "docs" / "benchmarks"
+
+
+def table(cells: Sequence[dict[str, Any]]) -> str:
+    """Markdown: what 99 % in time costs, a line per workload and cold start."""
+    lines = [
+        "| workload | cold start | best known | of those that scale | oracle | ours | ours/best | of those that scale |"
+        " late at the best's hours | changes/day, ours and theirs |",
+        "|---" * 10 + "|",
+    ]
+    return "\n".join([*lines, *map(_line, cells)])
+
+
+def _line(cell: dict[str, Any]) -> str:
+    found = cell["compared"]
+    at = found["at_aim"]
+    best, scaling = found["best"], found["best_that_scales"]
+    low_high = f" ({found['interval'][0]:.2f}–{found['interval'][1]:.2f})" if found["interval"] else ""
+    ours = f"{at['ours']['hours']:.1f}" if "ours" in at else "not reached"
+    changes = [f"{at[name]['changes']:.0f}" if name in at else "–" for name in ("ours", scaling)]
+    return (
+        f"| {cell['case']} | {cell['cold_start_s']:.0f} s | {_named(at, best)} | {_named(at, scaling)} "
+        f"| {_named(at, 'oracle')} | {ours} | {_number(found['gpu_hours_over_best_tuned'])}{low_high} "
+        f"| {_number(found['gpu_hours_over_best_that_scales'])} | {_number(found['violations_over_best'])} % "
+        f"| {changes[0]}, {changes[1]} |"
+    )
+
+
+def _named(at: dict[str, Any], name: str | None) -> str:
+    return f"{at[name]['hours']:.1f} {name}" if name in at else "not reached"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def main() -> int:
+    """Draw; 2 where no benchmark was run yet."""
+    if not RESULT.is_file():
+        print("run make bench-autoscaling first: it writes build/bench/autoscaling.json", file=sys.stderr)
+        return 2
+    print(table(json.loads(RESULT.read_text())["cells"]))
+    python = virtual_environment("plot", Steps()) / "python"
+    return subprocess.run([python, _DRAWING, RESULT, _PLOTS], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
