@@ -5,11 +5,12 @@ from importlib import resources
 from string import Template
 from typing import Final
 
-from llmservice_api.names import ADDRESS_HEADER, ADMIN_HEADER, PROBE_KEY_ID
+from llmservice_api.names import ADDRESS_HEADER, ADMIN_HEADER, KEY_ID_HEADER, PROBE_KEY_ID, ROUTE_HEADER
 from llmservice_gateway import errors
 from llmservice_gateway.desired import ADMIN, COLD, LISTED, NAMES, TOLD
 from llmservice_gateway.endpoints import AUDIO, ENGINE, MESSAGES, MODELS, ORGANIZATION, POSTS, RERANK
 from llmservice_gateway.errors import ApiError
+from llmservice_gateway.reply import TARGET_HEADER
 from llmservice_gateway.resolution import LONGEST_WAIT
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.traceparent import IDS, LOGGED, PASSED_ON
@@ -68,6 +69,9 @@ def render(settings: Settings) -> str:
         admin=ADMIN,
         cold=COLD,
         admin_header=ADMIN_HEADER,
+        key_id_header=KEY_ID_HEADER,
+        route_header=ROUTE_HEADER,
+        target_header=TARGET_HEADER,
         longest_wait=LONGEST_WAIT,
         anthropic_before=errors.ANTHROPIC_BEFORE,
         anthropic_after=errors.ANTHROPIC_AFTER.replace("{id}", "%[var(txn.id)]"),

@@ -3,13 +3,16 @@
 import json
 import re
 import shlex
+from importlib import resources
 
 import pytest
 
+from llmservice_api.names import ADDRESS_HEADER, ADMIN_HEADER, KEY_ID_HEADER, ROUTE_HEADER
 from llmservice_gateway import errors
 from llmservice_gateway.endpoints import ENGINE, POSTS
 from llmservice_gateway.errors import ApiError
 from llmservice_gateway.haproxy import PEPPER_VARIABLE, render
+from llmservice_gateway.reply import TARGET_HEADER
 from llmservice_gateway.settings import Settings
 
 TABLE = [(name, value) for name, value in vars(errors).items() if isinstance(value, ApiError)]
@@ -66,6 +69,13 @@ def test_an_ingress_controller_closes_an_idle_connection_before_haproxy_does(tex
 def test_everything_is_filled_in(text: str) -> None:
     assert "@{" not in text
     assert render(Settings()) == text
+
+
+def test_the_template_spells_out_no_header_of_ours(text: str) -> None:
+    template = resources.files("llmservice_gateway").joinpath("haproxy.cfg").read_text(encoding="utf-8")
+    assert "x-llmservice" not in template
+    said = set(re.findall(r"(?:set-header|fhdr\() ?(x-llmservice-[a-z-]+)", text))
+    assert said == {ADDRESS_HEADER, ADMIN_HEADER, KEY_ID_HEADER, ROUTE_HEADER, TARGET_HEADER, errors.REASON_HEADER}
 
 
 def test_nothing_of_traces_is_there_unless_an_endpoint_is(text: str) -> None:
