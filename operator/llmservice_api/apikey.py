@@ -13,9 +13,11 @@ Positive = Annotated[int, Field(ge=1, le=INT32_MAX)]
 class Limits(ApiModel):
     """Bounds of one key."""
 
-    requests_per_minute: Positive | None = Field(default=None, description="Requests in any minute.")
-    tokens_per_minute: Positive | None = Field(default=None, description="Prompt and completion tokens in any minute.")
-    parallel: Positive | None = Field(default=None, description="Requests under way at once.")
+    requests_per_minute: Positive | None = Field(default=None, description="Requests in each minute of the clock.")
+    tokens_per_minute: Positive | None = Field(
+        default=None, description="Prompt and completion tokens in each minute of the clock."
+    )
+    parallel: Positive | None = Field(default=None, description="Requests under way at once at each gateway.")
 
 
 class BudgetReference(ApiModel):

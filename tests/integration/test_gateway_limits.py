@@ -1,6 +1,7 @@
 """A key's limits at one gateway: how many of a burst are admitted, what a client is told, and what frees a place."""
 
 import asyncio
+import dataclasses
 import io
 import itertools
 import json
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import aiohttp
 import openai
 import pytest
 import pytest_asyncio
@@ -210,6 +212,14 @@ async def test_places_are_all_used(stack: Stack, engine: Engine) -> None:
     assert (await stack.post(CHAT, BODY, key)).status == 429
     engine.go.set()
     assert statuses(await asyncio.gather(*asked)) == {200: 3}
+
+
+async def test_the_next_request_of_a_connection_finds_the_place_of_the_one_before(stack: Stack) -> None:
+    key = await a_key(stack, parallel=1)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as one:
+        alone = dataclasses.replace(stack, http=one)
+        answers = [await alone.post(CHAT, BODY, key) for _ in range(60)]
+    assert statuses(answers) == {200: 60}
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["before the first token", "in mid-stream"])
