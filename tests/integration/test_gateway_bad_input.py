@@ -59,7 +59,7 @@ SHAPED = {
 @pytest.mark.parametrize("name", SHAPED)
 async def test_refused_in_openais_shape(stack: Stack, name: str) -> None:
     status, data = SHAPED[name]
-    answer = await stack.raw(data, wait=1)
+    answer = await stack.raw(data)
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert set(json.loads(answer.partition(b"\r\n\r\n")[2])["error"]) == {"message", "type", "param", "code"}
     assert b"x-request-id: req_" in answer
@@ -82,13 +82,27 @@ UNPARSED = {
     "80 KiB key": HEAD.replace(b"llms_", b"llms_" + b"0" * 81920) + HOST + SIZED,
     "length of 10^30": HEAD + HOST + b"Content-Length: 1" + b"0" * 30 + b"\r\n\r\n",
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + bytes(40),
+    "no version": b"GET /v1/models\r\n\r\n",
+    "a space in a name": HEAD + HOST + b"a b: c\r\n" + SIZED,
+    "1,300 headers": HEAD + HOST + b"".join(b"X-%d: y\r\n" % n for n in range(1300)) + SIZED,
 }
+PARSERS_WORDS = b"<html><body><h1>400 Bad request</h1>\nYour browser sent an invalid request.\n</body></html>\n"
+"""The one body that HAProxy's parser has: HAProxy can be told to leave it out, not to say another."""
 
 
 @pytest.mark.parametrize("name", UNPARSED)
 async def test_refused_by_the_parser(stack: Stack, name: str) -> None:
     answer = await stack.raw(UNPARSED[name])
     assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert answer.endswith(PARSERS_WORDS)
+    assert stack.upstream.seen == []
+
+
+async def test_a_list_of_codings_is_refused_by_the_parser(stack: Stack) -> None:
+    answer = await stack.raw(HEAD + HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 422 ")
     assert stack.upstream.seen == []
 
 

@@ -79,7 +79,7 @@ async def test_what_is_lost_before_the_first_byte_is_asked_again(stack: Stack, f
 @pytest.mark.parametrize("fail", [hang_up, reset, bad_gateway])
 async def test_it_is_given_up_after_three_tries(stack: Stack, fail: Handler) -> None:
     stack.upstream.handler, bodies = failing(99, fail)
-    answer = await stack.raw(_first_request("/v1/completions", json.dumps(BODY).encode()), wait=2)
+    answer = await stack.raw(_first_request("/v1/completions", json.dumps(BODY).encode()))
     assert answer.startswith(b"HTTP/1.1 502 ")
     assert set(json.loads(answer.partition(b"\r\n\r\n")[2])["error"]) == {"message", "type", "param", "code"}
     assert len(bodies) == TRIES
@@ -99,7 +99,7 @@ async def test_an_answer_is_never_asked_for_again(stack: Stack, status: int) -> 
 async def test_a_body_larger_than_the_buffer_is_sent_once(stack: Stack) -> None:
     stack.upstream.handler, bodies = failing(99, hang_up)
     body = json.dumps({"prompt": "x" * 200_000}).encode()
-    answer = await stack.raw(_first_request("/team-a/llama/v1/completions", body), wait=2)
+    answer = await stack.raw(_first_request("/team-a/llama/v1/completions", body))
     assert answer.startswith(b"HTTP/1.1 502 ")
     assert bodies == [body]
 
@@ -164,7 +164,7 @@ async def test_a_stream_that_breaks_is_not_asked_for_again_and_has_no_end(stack:
     """No [DONE] and no last chunk: no client takes half an answer for a whole one."""
     stack.upstream.handler, bodies = failing(99, cut)
     head = f"POST /team-a/llama/v1/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {KEY}\r\n"
-    answer = await stack.raw(f"{head}User-Agent: {agent}\r\nContent-Length: 2\r\n\r\n{{}}".encode(), wait=2)
+    answer = await stack.raw(f"{head}User-Agent: {agent}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
     assert len(bodies) == 1
     assert answer.count(b"HTTP/1.1 ") == 1
     assert answer.count(b"data: ") <= 2

@@ -75,7 +75,7 @@ class Site:
         head = {"Host": "h", "Authorization": f"Bearer {key}", "Content-Type": "application/json"} | headers
         head |= {"Content-Length": str(len(body)), "Connection": "close"}
         lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
-        answer = await self.stack.raw(f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body, wait=30)
+        answer = await self.stack.raw(f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
         return int(answer.split(b" ", 2)[1]), answer.partition(b"\r\n\r\n")[2]
 
 
