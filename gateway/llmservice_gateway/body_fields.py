@@ -19,7 +19,6 @@ _PARTS: Final = 300_000
 _MEMBERS: Final = 1000
 _LONGEST: Final = 6 * 128 + 2
 """Bytes that 128 characters take at most, each as an escape, with quotes: what is longer names no model."""
-_MISSING: Final = Refused(errors.MODEL_MISSING)
 
 _SPACE: Final = re.compile(rb"[ \t\n\r]*")
 _SCALAR: Final = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
@@ -53,7 +52,7 @@ def _model(value: bytes | None) -> str | None:
     if value is None:
         return None
     if not value.startswith(b'"'):
-        raise _MISSING
+        raise Refused(errors.MODEL_MISSING)
     return _text(value) if len(value) <= _LONGEST else value[1:129].decode("utf-8", "replace")
 
 

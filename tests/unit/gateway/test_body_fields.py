@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -71,6 +72,14 @@ REFUSED = [
 @pytest.mark.parametrize(("raw", "error"), REFUSED)
 def test_refused(raw: bytes, error: ApiError) -> None:
     assert refused(raw) is error
+
+
+@pytest.mark.parametrize(("raw", "error"), REFUSED)
+def test_a_body_that_was_refused_is_let_go(raw: bytes, error: ApiError) -> None:
+    body = bytes(bytearray(raw + b" "))
+    kept = sys.getrefcount(body)
+    assert [refused(body) for _ in range(3)] == [error] * 3
+    assert sys.getrefcount(body) == kept
 
 
 @pytest.mark.parametrize("shift", range(-4, 4))
