@@ -161,6 +161,16 @@ async def test_a_bad_body_is_refused_costs_no_engine_and_is_not_billed(site: Sit
     assert (site.engine.asked, site.billed) == ([], [])
 
 
+async def test_38_many_schemas_of_one_key_are_too_many_and_another_is_unaffected(site: Site) -> None:
+    async def status(number: int, key: str = KEY) -> int:
+        return (await site.send(chat(structured_outputs={"json": {"const": number}}), key=key))[0]
+
+    statuses = [await status(number) for number in range(1, 70)]
+    assert set(statuses) == {200, 429}
+    assert statuses == sorted(statuses)
+    assert [await status(number, OTHER) for number in (69, 70)] == [200, 200]
+
+
 @pytest.mark.parametrize("ids", [[-1], [1000], [[0, 10**9]]])
 async def test_41_token_ids_out_of_the_vocabulary_are_refused(site: Site, ids: list[Any]) -> None:
     status, answer = await site.send(json.dumps({"model": "llama", "prompt": ids}).encode(), "/v1/completions")
