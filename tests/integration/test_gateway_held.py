@@ -232,8 +232,8 @@ async def test_a_model_that_is_killed_comes_back_to_those_who_wait(stack: Stack,
     await stack.put("llmservices", up(stack, replicas=0, address=dead))
     await one_after_the_other(asking, 5)
     await stack.put("llmservices", up(stack, address=dead))  # status says so, and is wrong
-    await asyncio.sleep(0.5)
-    assert stack.upstream.seen == []
+    await asyncio.sleep(0.5)  # they try, and go on waiting
+    assert stack.figure("llmservice_gateway_held_requests") == 5
     await stack.put("llmservices", up(stack))
     assert await asking.statuses() == [200] * 5
     assert asking.order == list(range(5))

@@ -1,9 +1,12 @@
 """What hostile clients leave behind: no odd byte in an answer, no broken line in the log, no memory, nobody's turn."""
 
 import asyncio
+import gc
+import io
 import itertools
 import json
 import shutil
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -132,3 +135,30 @@ async def test_they_take_no_memory_and_nobodys_turn(stack: Stack) -> None:
         await sending
         assert good == [200] * 30
     assert await resident_kb(stack) - before < MOST_KB
+
+
+PAD = b"x" * 2 * 1024 * 1024
+LARGE = (
+    b'{"pad": "%s", "model": 1}' % PAD,
+    b'{"pad": "%s", "model": "none"}' % PAD,
+    b'{"model": "llama", "pad": "%s", "model": "llama"}' % PAD,
+    b'{"pad": "%s"}' % PAD,
+    b'{"model": "llama", "pad": "%s"' % PAD,
+    b'["%s"]' % PAD,
+)
+
+
+async def test_large_bodies_that_the_agent_refuses_are_let_go(stack: Stack) -> None:
+    async def refused() -> list[int]:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        return [(await stack.ask("POST", CHAT, data=io.BytesIO(body), headers=headers)).status for body in LARGE]
+
+    assert await refused() == [400, 404, 400, 400, 400, 400]
+    tracemalloc.start()  # the agent is a part of this process
+    try:
+        for _ in range(3):
+            await refused()
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < len(PAD)
+    finally:
+        tracemalloc.stop()
