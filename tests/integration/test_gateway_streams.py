@@ -15,11 +15,14 @@ from tests.unit.gateway.builders import apikey, llmservice, secret_key
 
 KEY = secret_key(1)
 BODY = {"model": "llama", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+SILENCE = 8
+SOON = 6.0
+"""Seconds in which anything comes to pass on a busy machine; after SILENCE the gateway would end a request itself."""
 
 
 @pytest.fixture
 async def stack() -> AsyncIterator[Stack]:
-    async with running(client_timeout=1, header_timeout=1, body_timeout=1, server_timeout=4) as stack:
+    async with running(client_timeout=1, header_timeout=1, body_timeout=1, server_timeout=SILENCE) as stack:
         await stack.put("llmservices", llmservice("llama", address=stack.upstream.address))
         await stack.put("apikeys", apikey(1))
         yield stack
@@ -76,16 +79,16 @@ async def test_a_client_that_leaves_in_mid_stream_ends_the_upstreams_work(stack:
     headers = {"Authorization": f"Bearer {KEY}"}
     async with stack.http.post(f"{stack.url}/v1/chat/completions", json=BODY, headers=headers) as response:
         assert await response.content.readline()
-    await asyncio.wait_for(stream.left.wait(), 1)
+    await asyncio.wait_for(stream.left.wait(), SOON)
 
 
 async def test_a_client_that_leaves_before_the_first_token_ends_the_upstreams_work(
     stack: Stack, stream: Stream
 ) -> None:
     asked = asyncio.create_task(stack.post("/team-a/llama/v1/chat/completions", BODY, KEY))
-    await asyncio.wait_for(stream.begun.wait(), 2)
+    await asyncio.wait_for(stream.begun.wait(), SOON)
     asked.cancel()
-    await asyncio.wait_for(stream.left.wait(), 1)
+    await asyncio.wait_for(stream.left.wait(), SOON)
 
 
 async def a_clients_timeout(stack: Stack) -> None:
@@ -95,7 +98,7 @@ async def a_clients_timeout(stack: Stack) -> None:
 
 async def test_thinking_may_take_longer_than_the_clients_timeouts(stack: Stack, stream: Stream) -> None:
     asked = asyncio.create_task(stack.post("/v1/chat/completions", BODY, KEY))
-    await asyncio.wait_for(stream.begun.wait(), 2)
+    await asyncio.wait_for(stream.begun.wait(), SOON)
     await a_clients_timeout(stack)
     stream.steps.put_nowait(event("late"))
     await a_clients_timeout(stack)
@@ -162,7 +165,7 @@ async def test_a_client_that_stops_reading_is_cut_off(stack: Stack, stream: Stre
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     for _ in range(400):
         stream.steps.put_nowait(b": " + b"x" * 65536 + b"\n\n")
-    await asyncio.wait_for(stream.left.wait(), 10)
+    await asyncio.wait_for(stream.left.wait(), SOON)
     writer.close()
     assert reader is not None
 
@@ -175,7 +178,7 @@ def refuses(port: int) -> bool:
 async def test_draining_finishes_what_is_under_way(stack: Stack, stream: Stream) -> None:
     stream.steps.put_nowait(event("first"))
     asked = asyncio.create_task(stack.post("/v1/chat/completions", BODY, KEY))
-    await asyncio.wait_for(stream.begun.wait(), 2)
+    await asyncio.wait_for(stream.begun.wait(), SOON)
     stack.gateway.stop()
     async with stack.http.get(f"http://127.0.0.1:{stack.settings.agent_port}/readyz") as ready:
         assert ready.status == 503
