@@ -9,6 +9,7 @@ from llmservice_api.engine import Engine
 from llmservice_api.llmservice_status import LLMServiceStatus
 from llmservice_api.names import NAME_MAX
 from llmservice_api.pricing import Pricing
+from llmservice_api.scaling import Replicas, Scaling
 from llmservice_api.task_templates import TaskTemplates
 
 _SOURCE = (
@@ -24,7 +25,6 @@ _NO_PARENT: Final = (
 )
 
 Source = Annotated[str, Field(pattern=_SOURCE, min_length=6, max_length=1024)]
-Replicas = Annotated[int, Field(ge=0, le=1000)]
 
 
 class ModelSpec(ApiModel):
@@ -129,25 +129,6 @@ class Placement(ApiModel):
     )
 
 
-class Scaling(ApiModel):
-    """Bounds and aims of autoscaling on queue depth."""
-
-    min_replicas: Replicas = Field(default=1, description="Fewest replicas; 0 lets the service sleep.")
-    max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Most replicas.")
-    target_queue_depth: Annotated[int, Field(ge=1, le=10000)] = Field(
-        default=4, description="Waiting and running requests per replica that scaling aims at."
-    )
-    up_delay: Duration = Field(default="0s", description="How long more must be wanted before replicas are added.")
-    down_delay: Duration = Field(default="2m", description="How long fewer must be wanted before replicas go.")
-    idle_after: Duration = Field(default="15m", description="Idle time after which the last replica goes (min 0).")
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            ("self.minReplicas <= self.maxReplicas", "minReplicas is over maxReplicas: lower it or raise maxReplicas")
-        )
-    )
-
-
 class Hold(ApiModel):
     """How requests wait for a replica, or for a place in its batch; beyond it they get 503 and Retry-After."""
 
@@ -245,7 +226,11 @@ class LLMServiceSpec(ApiModel):
             (
                 "!(has(self.replicas) && has(self.scaling))",
                 "replicas and scaling exclude each other: remove scaling for a fixed count, or replicas to autoscale",
-            )
+            ),
+            (
+                "!has(self.scaling) || !has(self.scaling.hibernateAfter) || self.hold.maxRequests > 0",
+                "hibernateAfter needs hold.maxRequests over 0: a request that is held is what brings the service back",
+            ),
         )
     )
 

@@ -70,4 +70,7 @@ class LLMServiceStatus(Conditioned):
         description="When a request last waited for a service that sleeps, RFC 3339; the gateway's word.",
         json_schema_extra={"format": "date-time"},
     )
+    idle_since: str | None = Field(
+        default=None, description="When its last replica went, RFC 3339, where scaling.hibernateAfter is set."
+    )
     placement: PlacementStatus | None = Field(default=None, description="Pool chosen.")

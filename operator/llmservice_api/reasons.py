@@ -75,6 +75,7 @@ class Reason(StrEnum):
     ADAPTER_FAILED = "AdapterFailed"
     # Scaling
     AS_DESIRED = "AsDesired"
+    HIBERNATED = "Hibernated"
     CHANGING = "Changing"
     # Progressing
     ROLLED_OUT = "RolledOut"

@@ -119,7 +119,12 @@ def ready_replicas(pods: Sequence[Json]) -> int:
 
 def has_no_engine(pods: Sequence[Json]) -> bool:
     """Whether a revision has workers and none of them is Ready; one that sleeps has none."""
-    return any(_is_worker(pod) for pod in pods) and not ready_replicas(pods)
+    return has_workers(pods) and not ready_replicas(pods)
+
+
+def has_workers(pods: Sequence[Json]) -> bool:
+    """Whether any of the pods is a worker, whatever its state."""
+    return any(_is_worker(pod) for pod in pods)
 
 
 def silent_workers(pods: Sequence[Json]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from llmservice_operator.observed import Install, Observed
 from llmservice_operator.resources.adapters import adapter_claims
 from llmservice_operator.resources.ingress import ingress_name
 from llmservice_operator.resources.worker_args import claim_of
+from llmservice_operator.schedules import in_force
 from llmservice_operator.store import Ref, Store
 
 Json = dict[str, Any]
@@ -30,7 +31,7 @@ class Reader(Protocol):
 async def observe(store: Store, reader: Reader, install: Install, service: Json, now: datetime) -> Observed:
     """The LLMService with all that bears on it. Raises ValidationError where its spec is not of this schema."""
     namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
-    spec = LLMServiceSpec.model_validate(service["spec"])
+    spec = in_force(LLMServiceSpec.model_validate(service["spec"]), now)
     own = [(ref, obj) for ref, obj in store.children(namespace, name) if ref.plural != "ingresses"]
     related = own + ingresses_of(store, install, namespace, name)
     return Observed(

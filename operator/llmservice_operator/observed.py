@@ -91,8 +91,8 @@ class Replicas:
 class Observed:
     """One LLMService and all that bears on it. `children` are what we made, by reference; clusters and pods KubeRay.
 
-    `causes`: why workers have no engine, as they say it themselves. `taken_names`: names of its model by the older
-    LLMService of the namespace that answers to them on the shared URL.
+    `spec`: as it holds now, by its schedules. `causes`: why workers have no engine, as they say it themselves.
+    `taken_names`: names of its model by the older LLMService of the namespace that answers to them on the shared URL.
     """
 
     now: datetime

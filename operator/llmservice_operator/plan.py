@@ -12,6 +12,7 @@ from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator import adapters
 from llmservice_operator.conditions import Finding, false, true
 from llmservice_operator.engine import EngineState, engine_state, has_no_engine, of_revision, silent_workers
+from llmservice_operator.hibernation import NO_REST, Rest, held, rest, rests
 from llmservice_operator.observed import Observed, Question, instant, is_owned
 from llmservice_operator.placement import Placed, Refusal, place
 from llmservice_operator.resources.disruptionbudget import make_disruption_budget
@@ -37,7 +38,7 @@ _HURT_PATIENCE_S: Final = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done. `rollout` and `engine` (of each revision) are what status speaks of."""
+    """What is to be done. `rollout`, `engines` (of each revision) and `rest` are what status speaks of."""
 
     accepted: Finding
     placed: Finding | None = None
@@ -45,6 +46,7 @@ class Plan:
     wanted: str | None = None
     rollout: Rollout | None = None
     engines: dict[str, EngineState] = field(default_factory=dict)
+    rest: Rest = NO_REST
     apply: tuple[tuple[str, Json], ...] = ()
     delete: tuple[Ref, ...] = ()
 
@@ -97,12 +99,12 @@ def decide(observed: Observed) -> Plan:
     """All that follows from what is observed."""
     refused = next((finding for check in CHECKS if (finding := check(observed)) is not None), None)
     if refused is not None:
-        return Plan(accepted=refused, engines=_engines(observed), rollout=_held(observed))
+        return _unchanged(observed, Plan(accepted=refused, engines=_engines(observed)))
     accepted = _accepted(observed)
     placement = place(observed.spec, observed.pools, observed.node_labels)
     if isinstance(placement, Refusal):
         placed = false(ConditionType.PLACED, placement.reason, placement.message)
-        return Plan(accepted=accepted, placed=placed, engines=_engines(observed), rollout=_held(observed))
+        return _unchanged(observed, Plan(accepted=accepted, placed=placed, engines=_engines(observed)))
     return _placed(observed, accepted, placement)
 
 
@@ -125,6 +127,7 @@ def _placed(observed: Observed, accepted: Finding, placement: Placed) -> Plan:
     wanted = revision_name(observed.name, observed.spec, placement.pool, install.tracing_endpoint, install.ledger_url)
     engines = _engines(observed, wanted)
     rollout = _rollout(observed, wanted, engines)
+    settled = rollout.active if rollout.pending is None else None
     plan = Plan(
         accepted=accepted,
         placed=true(ConditionType.PLACED, Reason.POOL_CHOSEN, f"pool {placement.pool_name}: {placement.message}"),
@@ -132,15 +135,17 @@ def _placed(observed: Observed, accepted: Finding, placement: Placed) -> Plan:
         wanted=wanted,
         rollout=rollout,
         engines=engines,
+        rest=rest(observed, settled, engines.get(settled or ""), revisions(observed)),
     )
     if observed.missing_claim or observed.missing_adapter_claim or observed.spec.paused:
-        return replace(plan, rollout=_held(observed))
-    changes = tuple(
+        return _unchanged(observed, plan)
+    wanted_objects = [
         (plural, obj)
         for plural, obj in _desired(observed, placement, wanted, rollout)
-        if _differs(observed, plural, obj)
-    )
-    return replace(plan, apply=changes, delete=_leftovers(observed, rollout))
+        if plural != "rayservices" or not plan.rest.hibernates
+    ]
+    changes = tuple((plural, obj) for plural, obj in wanted_objects if _differs(observed, plural, obj))
+    return replace(plan, apply=changes, delete=_leftovers(observed, rollout, plan.rest))
 
 
 def _engines(observed: Observed, wanted: str | None = None) -> dict[str, EngineState]:
@@ -188,10 +193,11 @@ def _rollout(observed: Observed, wanted: str, engines: dict[str, EngineState]) -
     remembered = observed.status.get("revision") or {}
     answered = observed.engine_probe is not None and observed.engine_probe.answered
     up = engines[wanted].up and address(observed, wanted) is not None
+    resting = {wanted} if rests(observed, wanted) else set()
     return step(
         Revisions(
             wanted=wanted,
-            existing=revisions(observed),
+            existing=resting | set(revisions(observed)),
             active=remembered.get("active"),
             pending=remembered.get("pending"),
             pending_since=_instant_of(remembered.get("pendingSince")),
@@ -206,12 +212,13 @@ def _rollout(observed: Observed, wanted: str, engines: dict[str, EngineState]) -
     )
 
 
-def _held(observed: Observed) -> Rollout | None:
-    """What stays as it is while the spec cannot be carried out: the active revision goes on serving."""
-    active = (observed.status.get("revision") or {}).get("active")
-    if active is None or active not in revisions(observed):
-        return None
-    return Rollout(active, None, False, (), None, None, False, None)
+def _unchanged(observed: Observed, plan: Plan) -> Plan:
+    """What stays as it is while the spec cannot be carried out: the active revision goes on serving, or resting."""
+    active, existing = (observed.status.get("revision") or {}).get("active"), revisions(observed)
+    if active is None or not (active in existing or rests(observed, active)):
+        return replace(plan, rollout=None, rest=NO_REST)
+    rollout = Rollout(active, None, False, (), None, None, False, None)
+    return replace(plan, rollout=rollout, rest=held(observed, active, existing))
 
 
 def _instant_of(text: str | None) -> Any:
@@ -260,9 +267,9 @@ def _differs(observed: Observed, plural: str, obj: Json) -> bool:
     return known is None or not is_intact(obj, known)
 
 
-def _leftovers(observed: Observed, rollout: Rollout) -> tuple[Ref, ...]:
-    """Revisions that the rollout gives up, Services of no revision, Ingresses of no wanted host."""
-    gone = set(rollout.delete)
+def _leftovers(observed: Observed, rollout: Rollout, resting: Rest) -> tuple[Ref, ...]:
+    """Revisions that the rollout gives up or that hibernate, Services of no revision, Ingresses of no wanted host."""
+    gone = set(rollout.delete) | ({rollout.active} if resting.hibernates else set())
     kept = (set(revisions(observed)) - gone) | {rollout.active, rollout.pending}
     host = observed.spec.endpoint.host if observed.spec.endpoint else None
     return tuple(

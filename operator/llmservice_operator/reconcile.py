@@ -19,6 +19,7 @@ from llmservice_operator.observe import ingresses_of, observe
 from llmservice_operator.observed import Install, Observed, Probe, Question, Replicas
 from llmservice_operator.plan import Plan, decide, has_died, probe_targets, replicas_to_ask
 from llmservice_operator.report import findings, status
+from llmservice_operator.schedules import next_edge
 from llmservice_operator.store import Ref, Store
 from llmservice_operator.waking import wake_left
 
@@ -169,9 +170,13 @@ def again_after(observed: Observed, plan: Plan) -> float | None:
         waits.append(timedelta(seconds=_DIED_AGAIN))
     if observed.taken_names:
         waits.append(timedelta(seconds=_REFUSED_AGAIN))
-    if (left := wake_left(observed)) is not None:
-        waits.append(left)
+    waits += [left for left in (wake_left(observed), plan.rest.left, _edge_left(observed)) if left is not None]
     return min(waits).total_seconds() if waits else None
+
+
+def _edge_left(observed: Observed) -> timedelta | None:
+    edge = next_edge(observed.spec.scaling.schedules, observed.now) if observed.spec.scaling else None
+    return edge - observed.now if edge is not None else None
 
 
 def _is_waiting_for_an_answer(observed: Observed, plan: Plan) -> bool:

@@ -16,6 +16,7 @@ from llmservice_operator.waking import is_awake
 Json = dict[str, Any]
 
 _DIED: Final = "the engine died and is being restarted: "
+_HIBERNATES: Final = "nothing but the route is left (spec.scaling.hibernateAfter): a request brings it back"
 _REQUIRED: Final = (
     ConditionType.ACCEPTED,
     ConditionType.PLACED,
@@ -41,6 +42,7 @@ def status(observed: Observed, plan: Plan) -> Json:
         "desiredReplicas": min(max(replicas, least), most) if least else replicas,
         "replicas": replicas,
         "selector": ",".join(_selector(observed.name, serving)),
+        "idleSince": rfc3339(plan.rest.since) if plan.rest.since else None,
         "revision": _revision(plan),
         "progress": _progress(observed, plan),
         "adapters": adapters.statuses(
@@ -133,7 +135,7 @@ def findings(observed: Observed, plan: Plan) -> list[Finding]:
         found.append(_model(observed, engine, was_active=was_active))
     if subject is not None:
         found += [_engine(observed, plan, subject, engine), _route(observed, plan)]
-        found += [_scaling(observed, subject), _progressing(plan)]
+        found += [_scaling(observed, plan, subject), _progressing(plan)]
     if observed.spec.adapters or observed.missing_adapter_claim is not None:
         found.append(_adapters(observed))
     ready = _ready(found)
@@ -157,7 +159,7 @@ def _model(observed: Observed, engine: EngineState | None, *, was_active: bool) 
     if engine is not None and engine.has_no_model:
         return false(ConditionType.MODEL_READY, engine.reason, engine.message)
     was_loaded = was_active and observed.condition_holds(ConditionType.MODEL_READY)
-    if engine is not None and (engine.up or was_loaded):
+    if was_loaded or (engine is not None and engine.up):
         spec = observed.spec.model
         pinned = spec.revision or not spec.source.startswith("hf://")
         note = "" if pinned else "spec.model.revision is not pinned to a commit: a restart may load other weights"
@@ -190,6 +192,8 @@ def _why(adapter: Json) -> str:
 
 def _engine(observed: Observed, plan: Plan, subject: str, engine: EngineState | None) -> Finding:
     kind = ConditionType.ENGINE_READY
+    if plan.rest.hibernates:
+        return true(kind, Reason.HIBERNATED, _HIBERNATES)
     if engine is None:
         return false(kind, Reason.STARTING, "the RayService is being created")
     probe = observed.engine_probe if subject == plan.wanted else None
@@ -250,7 +254,9 @@ def _route(observed: Observed, plan: Plan) -> Finding:
     return false(kind, Reason.ROUTE_PENDING, f"the gateway does not route to the active revision yet{detail}")
 
 
-def _scaling(observed: Observed, subject: str) -> Finding:
+def _scaling(observed: Observed, plan: Plan, subject: str) -> Finding:
+    if plan.rest.hibernates:
+        return true(ConditionType.SCALING, Reason.HIBERNATED, _HIBERNATES)
     least, most = bounds(observed.spec, awake=is_awake(observed, subject))
     count = ready_replicas(of_revision(subject, observed.pods))
     text = (
@@ -285,6 +291,8 @@ def _ready(found: list[Finding]) -> Finding:
     if ConditionType.ENGINE_READY not in by_type:
         why = next((finding for finding in found if finding.reason is Reason.CLAIM_MISSING), found[0])
         return false(ConditionType.READY, why.reason, f"no revision serves. {why.message}")
+    if by_type[ConditionType.ENGINE_READY].reason is Reason.HIBERNATED:
+        return true(ConditionType.READY, Reason.HIBERNATED, _HIBERNATES)
     return true(ConditionType.READY, Reason.SERVING, "a real token came through the route")
 
 

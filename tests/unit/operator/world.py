@@ -11,6 +11,7 @@ from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_operator.observed import Observed, Probe
 from llmservice_operator.plan import Plan, decide, probe_targets
 from llmservice_operator.report import status
+from llmservice_operator.schedules import in_force
 from llmservice_operator.store import Ref, ref_of
 from llmservice_operator.waking import REQUESTED
 from tests.unit.operator.builders import INSTALL, NOON, AnEngine, APod, APool, AService
@@ -43,7 +44,7 @@ class World:
             now=self.now,
             install=self.more.get("install", INSTALL),
             service=copy.deepcopy(self.service),
-            spec=LLMServiceSpec.model_validate(self.service["spec"]),
+            spec=in_force(LLMServiceSpec.model_validate(self.service["spec"]), self.now),
             pools=self.pools,
             node_labels=self.node_labels,
             children=copy.deepcopy(self.children),
