@@ -41,6 +41,16 @@ class ProgressStatus(ApiModel):
     eta_seconds: int | None = Field(default=None, description="Seconds left, as the rate of the last minute says.")
 
 
+class ColdStartStatus(ApiModel):
+    """How long the newest replica took to come up, in whole seconds."""
+
+    node: int = Field(description="Until a node took its pod: a new node is waited for here.")
+    image: int = Field(description="Until its first container ran: the image is pulled here.")
+    weights: int = Field(description="Fetching the model; 0 where it is on a volume.")
+    engine: int = Field(description="From the engine's process to an engine that is warm: weights loaded, asked once.")
+    total: int = Field(description="From the pod's creation until it was Ready.")
+
+
 class AdapterStatus(ApiModel):
     """One adapter."""
 
@@ -70,6 +80,10 @@ class LLMServiceStatus(Conditioned):
         description="When a request last waited for a service that sleeps, RFC 3339; the gateway's word.",
         json_schema_extra={"format": "date-time"},
     )
+    last_cold_start: str | None = Field(
+        default=None, description="When the pod was created that coldStartSeconds tells of, RFC 3339."
+    )
+    cold_start_seconds: ColdStartStatus | None = Field(default=None, description="Of the newest replica, by phase.")
     idle_since: str | None = Field(
         default=None, description="When its last replica went, RFC 3339, where scaling.hibernateAfter is set."
     )

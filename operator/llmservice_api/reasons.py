@@ -76,6 +76,8 @@ class Reason(StrEnum):
     # Scaling
     AS_DESIRED = "AsDesired"
     HIBERNATED = "Hibernated"
+    SCALING_UP = "ScalingUp"
+    SCALING_DOWN = "ScalingDown"
     CHANGING = "Changing"
     # Progressing
     ROLLED_OUT = "RolledOut"

@@ -21,6 +21,7 @@ from llmservice_api.names import LLMSERVICES
 from llmservice_operator import health as health_module
 from llmservice_operator.apikeys import KeyIssuer, new_key
 from llmservice_operator.cluster import Access, Cluster, connect
+from llmservice_operator.cold_start_metrics import ColdStarts
 from llmservice_operator.gpupools import PoolReporter
 from llmservice_operator.handlers import WATCHED, Router, configure, registry
 from llmservice_operator.keys import pepper_from, probe_key
@@ -116,7 +117,7 @@ def _router(
 ) -> Router:
     """The three queues, each with what reconciles its keys."""
     instance = socket.gethostname()
-    reconciler = Reconciler(store, cluster, prober, install, now, instance)
+    reconciler = Reconciler(store, cluster, prober, install, now, instance, cold_starts=ColdStarts(metrics.registry))
     issuer = KeyIssuer(store, cluster, install, pepper, new_key, now, instance)
     reporter = PoolReporter(store, cluster, now)
     router = Router(

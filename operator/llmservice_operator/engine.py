@@ -117,6 +117,19 @@ def ready_replicas(pods: Sequence[Json]) -> int:
     return len(ready) // of_one
 
 
+def wanted_workers(clusters: Sequence[Json]) -> int:
+    """Worker pods that Ray's autoscaler wants, as KubeRay repeats it of each RayCluster."""
+    return sum((cluster.get("status") or {}).get("desiredWorkerReplicas", 0) for cluster in clusters)
+
+
+def scaling_said(ray_service: Json | None) -> tuple[str, str] | None:
+    """Direction (UPSCALING, DOWNSCALING) and message of the change of replicas that Ray Serve makes now."""
+    application = _application(((ray_service or {}).get("status") or {}).get("activeServiceStatus"))
+    deployments: Mapping[str, Json] = application.get("serveDeploymentStatuses") or {}
+    said = [(part.get("status", ""), part.get("message") or "") for part in deployments.values()]
+    return next((each for each in said if each[0] in ("UPSCALING", "DOWNSCALING")), None)
+
+
 def has_no_engine(pods: Sequence[Json]) -> bool:
     """Whether a revision has workers and none of them is Ready; one that sleeps has none."""
     return has_workers(pods) and not ready_replicas(pods)

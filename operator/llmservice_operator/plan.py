@@ -11,7 +11,14 @@ from llmservice_api.names import SERVE_PORT
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator import adapters
 from llmservice_operator.conditions import Finding, false, true
-from llmservice_operator.engine import EngineState, engine_state, has_no_engine, of_revision, silent_workers
+from llmservice_operator.engine import (
+    EngineState,
+    engine_state,
+    has_no_engine,
+    of_revision,
+    silent_workers,
+    wanted_workers,
+)
 from llmservice_operator.hibernation import NO_REST, Rest, held, rest, rests
 from llmservice_operator.observed import Observed, Question, instant, is_owned
 from llmservice_operator.placement import Placed, Refusal, place
@@ -229,7 +236,7 @@ def _desired(observed: Observed, placement: Placed, wanted: str, rollout: Rollou
     service, spec, install = observed.service, observed.spec, observed.install
     desired = [
         ("networkpolicies", _network_policy(observed)),
-        ("poddisruptionbudgets", make_disruption_budget(service, spec)),
+        ("poddisruptionbudgets", make_disruption_budget(service, spec, wanted_workers(observed.clusters))),
     ]
     if rollout.create:
         desired += [

@@ -5,17 +5,20 @@ from typing import Any, Final
 from llmservice_api.names import LABEL_REVISION, LABEL_SERVICE
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator import adapters
+from llmservice_operator.cold_start import cold_start
 from llmservice_operator.conditions import Finding, false, merge, true
-from llmservice_operator.engine import EngineState, of_revision, ready_replicas
+from llmservice_operator.engine import EngineState, of_revision, ready_replicas, scaling_said, wanted_workers
 from llmservice_operator.fetching import FAILURES, worth_telling
 from llmservice_operator.observed import Observed, rfc3339
 from llmservice_operator.plan import Plan, active_address, address, has_died, is_routed
-from llmservice_operator.resources.worker_args import bounds
+from llmservice_operator.resources.worker_args import bounds, pods_of_a_replica
 from llmservice_operator.waking import is_awake
 
 Json = dict[str, Any]
 
 _DIED: Final = "the engine died and is being restarted: "
+_DIRECTIONS: Final = {"UPSCALING": Reason.SCALING_UP, "DOWNSCALING": Reason.SCALING_DOWN}
+"""Of a change of replicas, as Ray Serve says it."""
 _HIBERNATES: Final = "nothing but the route is left (spec.scaling.hibernateAfter): a request brings it back"
 _REQUIRED: Final = (
     ConditionType.ACCEPTED,
@@ -31,7 +34,6 @@ def status(observed: Observed, plan: Plan) -> Json:
     rollout = plan.rollout
     active = rollout.active if rollout else None
     serving = active or (rollout.pending if rollout else None)
-    least, most = bounds(observed.spec, awake=is_awake(observed, serving))
     replicas = ready_replicas(of_revision(serving, observed.pods)) if serving else 0
     parts: Json = {
         "observedGeneration": observed.generation,
@@ -39,10 +41,11 @@ def status(observed: Observed, plan: Plan) -> Json:
         "host": observed.spec.endpoint.host if observed.spec.endpoint and plan.accepted.holds else None,
         "address": address(observed, active) if active else None,
         "model": _model_status(observed, plan),
-        "desiredReplicas": min(max(replicas, least), most) if least else replicas,
+        "desiredReplicas": _desired(observed, serving, replicas),
         "replicas": replicas,
         "selector": ",".join(_selector(observed.name, serving)),
         "idleSince": rfc3339(plan.rest.since) if plan.rest.since else None,
+        **cold_start(of_revision(active, observed.pods) if active else [], observed.status),
         "revision": _revision(plan),
         "progress": _progress(observed, plan),
         "adapters": adapters.statuses(
@@ -56,6 +59,14 @@ def status(observed: Observed, plan: Plan) -> Json:
         ),
     }
     return {key: value for key, value in parts.items() if value not in (None, {}, "")}
+
+
+def _desired(observed: Observed, serving: str | None, replicas: int) -> int:
+    """What Ray's autoscaler has workers for, at least what runs, within the bounds."""
+    least, most = bounds(observed.spec, awake=is_awake(observed, serving))
+    workers = wanted_workers(of_revision(serving, observed.clusters)) if serving else 0
+    wanted = max(replicas, workers // pods_of_a_replica(observed.spec), least)
+    return min(wanted, most) if least else wanted
 
 
 def _model_status(observed: Observed, plan: Plan) -> Json:
@@ -262,8 +273,11 @@ def _scaling(observed: Observed, plan: Plan, subject: str) -> Finding:
     text = (
         f"{count} replicas run, {least} to {most} are wanted" if least != most else f"{count} of {least} replicas run"
     )
+    said = scaling_said(observed.child("rayservices", subject))
+    if said is not None:
+        text = f"{text}; Ray Serve: {said[1]}"
     if least <= count <= most:
-        return true(ConditionType.SCALING, Reason.AS_DESIRED, text)
+        return true(ConditionType.SCALING, _DIRECTIONS[said[0]] if said else Reason.AS_DESIRED, text)
     return false(ConditionType.SCALING, Reason.CHANGING, text)
 
 

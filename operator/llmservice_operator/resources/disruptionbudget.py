@@ -10,15 +10,19 @@ from llmservice_operator.resources.worker_args import bounds, pods_of_a_replica
 Json = dict[str, Any]
 
 
-def make_disruption_budget(service: Json, spec: LLMServiceSpec) -> Json:
-    """One worker at a time below the fewest replicas; a single replica may go, so that a drain goes on.
+def make_disruption_budget(service: Json, spec: LLMServiceSpec, wanted: int = 0) -> Json:
+    """One worker at a time of those that are wanted; a single replica may go, so that a drain goes on.
+
+    `wanted`: worker pods that Ray's autoscaler wants now, at least those of the fewest replicas. Not those that run:
+    each that goes would let the next one go.
 
     A replica of several pods goes with any of them, so one pod, not one replica's pods, which might be of several.
 
     `minAvailable`, because `maxUnavailable` asks the pods' controller for a scale, which a RayCluster has not.
     """
     name = service["metadata"]["name"]
-    least = bounds(spec)[0]
+    of_a_replica = pods_of_a_replica(spec)
+    pods = max(wanted, bounds(spec)[0] * of_a_replica)
     return sealed(
         {
             "apiVersion": "policy/v1",
@@ -30,7 +34,7 @@ def make_disruption_budget(service: Json, spec: LLMServiceSpec) -> Json:
                 "ownerReferences": [owner_reference("LLMService", service)],
             },
             "spec": {
-                "minAvailable": least * pods_of_a_replica(spec) - 1 if least > 1 else 0,
+                "minAvailable": pods - 1 if pods > of_a_replica else 0,
                 "selector": {"matchLabels": {LABEL_SERVICE: name, "ray.io/node-type": "worker"}},
             },
         }

@@ -42,6 +42,10 @@ _PATIENCE: Final = [
     for state in ("REQUEST", "ALLOCATE")
 ]
 """Ray's autoscaler counts a pod that fetches its model as not there yet, and gives it up after ten minutes."""
+_DO_NOT_DISRUPT: Final = {
+    "karpenter.sh/do-not-disrupt": "true",
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+}
 _ENVIRONMENT: Final = {
     "HOME": "/tmp",
     "HF_HOME": f"{CACHE_ROOT}/huggingface",
@@ -90,6 +94,12 @@ def draining(template: Json, drain_s: int) -> Json:
     container = container | {"lifecycle": {"preStop": {"exec": {"command": command}}}}
     grace = {"terminationGracePeriodSeconds": drain_s + _MARGIN_S}
     return template | {"spec": template["spec"] | grace | {"containers": [container, *others]}}
+
+
+def undisturbed(template: Json) -> Json:
+    """A worker's template whose node no autoscaler empties; KubeRay deletes idle workers itself, without eviction."""
+    metadata = template["metadata"]
+    return template | {"metadata": metadata | {"annotations": metadata.get("annotations", {}) | _DO_NOT_DISRUPT}}
 
 
 def answering(template: Json) -> Json:

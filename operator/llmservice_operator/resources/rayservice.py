@@ -11,7 +11,14 @@ from llmservice_operator.observed import RedisStore
 from llmservice_operator.resources.adapters import with_adapters
 from llmservice_operator.resources.metadata import owner_reference, sealed
 from llmservice_operator.resources.metering import origin, with_metering
-from llmservice_operator.resources.pods import answering, autoscaler_options, draining, head_pod, worker_pod
+from llmservice_operator.resources.pods import (
+    answering,
+    autoscaler_options,
+    draining,
+    head_pod,
+    undisturbed,
+    worker_pod,
+)
 from llmservice_operator.resources.worker_args import bounds, live_args, pods_of_a_replica, worker_args
 from llmservice_worker.application import application
 
@@ -27,7 +34,7 @@ def revision_name(
 ) -> str:
     """The revision that this spec on this pool asks for; bounds, access, endpoint and rollout do not enter.
 
-    Nor do a pod's drain and the store of GCS: KubeRay hands them to no running cluster, no engine restarts for them.
+    Nor do a pod's drain, its marks and the store of GCS: KubeRay hands them to no running cluster, so none restarts.
     """
     return revision(name, {"cluster": _cluster(spec, pool, {}, ledger), "args": _args(name, spec, pool, tracing)})
 
@@ -100,7 +107,7 @@ def _workers(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]
     first = bounds(spec)[0] * pods_of_a_replica(spec)
     counts = {"replicas": first, "minReplicas": 0, "maxReplicas": _most_workers(spec, pool)}
     group = _worker_template(spec, pool, pod_labels, ledger) | counts
-    template = draining(group["template"], seconds(spec.rollout.drain))
+    template = undisturbed(draining(group["template"], seconds(spec.rollout.drain)))
     # Of several pods of a replica only one has the side port.
     return group | {"template": template if pods_of_a_replica(spec) > 1 else answering(template)}
 

@@ -113,6 +113,7 @@ class AnEngine:
     def __init__(self) -> None:
         self._half: Json = {}
         self._refusal = ""
+        self._workers = 0
         self._ready = False
         self._active = False
 
@@ -131,6 +132,11 @@ class AnEngine:
         self._ready = self._active = True
         return self.application("RUNNING")
 
+    def workers(self, wanted: int) -> Self:
+        """Worker pods that Ray's autoscaler wants."""
+        self._workers = wanted
+        return self
+
     def refused_pods(self, message: str) -> Self:
         """The API server does not take the pods."""
         self._refusal = message
@@ -141,7 +147,7 @@ class AnEngine:
         condition = {"type": "ReplicaFailure", "status": "True", "message": self._refusal}
         conditions = [condition] if self._refusal else []
         metadata = {"name": f"{revision}-x", "labels": {LABEL_REVISION: revision}}
-        return {"metadata": metadata, "status": {"conditions": conditions}}
+        return {"metadata": metadata, "status": {"conditions": conditions, "desiredWorkerReplicas": self._workers}}
 
     def build(self) -> Json:
         """The status."""

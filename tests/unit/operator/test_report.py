@@ -1,5 +1,6 @@
 """Status from what was observed and decided."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -265,3 +266,38 @@ def test_a_services_own_prices_come_before_its_pools_and_need_no_new_engine(own:
     world.pools = {}
     world.settle()
     assert world.service["status"].get("pricing") == said
+
+
+UP, DOWN = "UPSCALING: Upscaling from 1 to 3 replicas.", "DOWNSCALING: Downscaling from 3 to 1 replicas."
+
+
+@pytest.mark.parametrize(
+    ("engine", "workers", "desired", "state", "reason", "said"),
+    [
+        ("HEALTHY", 1, 1, "True", "AsDesired", "1 replicas run, 1 to 4 are wanted"),
+        (UP, 1, 1, "True", "ScalingUp", "Ray Serve: Upscaling from 1 to 3 replicas."),
+        (UP, 3, 3, "True", "ScalingUp", "Ray Serve: Upscaling from 1 to 3 replicas."),
+        (DOWN, 1, 1, "True", "ScalingDown", "Ray Serve: Downscaling from 3 to 1 replicas."),
+        ("HEALTHY", 9, 4, "True", "AsDesired", "1 replicas run, 1 to 4 are wanted"),
+    ],
+)
+def test_scaling_says_what_ray_serve_does_and_what_its_autoscaler_wants(
+    engine: str, workers: int, desired: int, state: str, reason: str, said: str
+) -> None:
+    world, revision = serving(scaling={"minReplicas": 1, "maxReplicas": 4})
+    status = AnEngine().running().application("RUNNING", engine=engine).workers(workers)
+    world.engine(revision, status).settle()
+    assert world.condition("Scaling")[:2] == (state, reason)
+    assert said in world.condition("Scaling")[2]
+    found = world.service["status"]
+    assert (found["desiredReplicas"], found["replicas"]) == (desired, 1)
+    assert world.condition("Ready")[0] == "True"
+
+
+def test_replicas_of_several_pods_are_desired_as_replicas() -> None:
+    service = AService().spec(scaling={"minReplicas": 0, "maxReplicas": 4}, engine={"pipelineParallel": 2}).build()
+    nodes: list[Mapping[str, str]] = [{"nvidia.com/gpu.product": "NVIDIA-L4"}]
+    world = World(service, pools={"gpu": APool().gpu().build()}, node_labels=nodes)
+    revision = str(world.step().wanted)
+    world.engine(revision, AnEngine().running().workers(6)).settle()
+    assert world.service["status"]["desiredReplicas"] == 3

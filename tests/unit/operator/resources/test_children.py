@@ -81,9 +81,28 @@ def test_service() -> None:
     assert [(port["port"], port["targetPort"]) for port in found["ports"]] == [(8000, 8000)]
 
 
-@pytest.mark.parametrize(("replicas", "least"), [(0, 0), (1, 0), (2, 1), (5, 4)])
-def test_disruption_budget(replicas: int, least: int) -> None:
-    found = make_disruption_budget(SERVICE, spec(replicas=replicas))["spec"]
+@pytest.mark.parametrize(
+    ("replicas", "stages", "wanted", "least"),
+    [
+        (0, 1, 0, 0),
+        (0, 1, 1, 0),
+        (0, 1, 4, 3),
+        (1, 1, 0, 0),
+        (1, 1, 1, 0),
+        (1, 2, 2, 0),
+        (2, 1, 0, 1),
+        (2, 2, 0, 3),
+        (2, 2, 6, 5),
+        (5, 1, 3, 4),
+    ],
+)
+def test_a_drain_takes_one_worker_at_a_time_and_the_only_replica(
+    replicas: int, stages: int, wanted: int, least: int
+) -> None:
+    """`wanted`: worker pods by Ray's autoscaler."""
+    found = make_disruption_budget(SERVICE, spec(replicas=replicas, engine={"pipelineParallel": stages}), wanted)[
+        "spec"
+    ]
     assert found["minAvailable"] == least
     assert found["selector"]["matchLabels"] == {"llmservice.io/service": "m", "ray.io/node-type": "worker"}
 

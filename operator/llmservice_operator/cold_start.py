@@ -1,0 +1,67 @@
+"""How long the newest replica took to come up, by phases, as its pod's conditions and containers say: pure.
+
+created ──node──► scheduled ──image──► first container runs ──weights (fetch)──► engine's container ──engine──► Ready
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from llmservice_api.names import FETCH_CONTAINER
+from llmservice_operator.engine import is_ready_worker
+from llmservice_operator.observed import instant
+
+Json = dict[str, Any]
+
+PHASES: Final = ("node", "image", "weights", "engine", "total")
+
+
+def cold_start(pods: Sequence[Json], before: Json) -> Json:
+    """`coldStartSeconds` and `lastColdStart` of status: of a younger pod than `before`, the status, tells of.
+
+    Only its first start counts: a pod that is Ready again would seem to have started for as long as it lived.
+    """
+    known = {key: before[key] for key in ("lastColdStart", "coldStartSeconds") if key in before}
+    last = known.get("lastColdStart", "")
+    fresh = [pod for pod in pods if is_ready_worker(pod) and pod["metadata"].get("creationTimestamp", "") > last]
+    for pod in sorted(fresh, key=lambda each: str(each["metadata"]["creationTimestamp"]), reverse=True):
+        phases = _phases(pod)
+        if phases is not None:
+            return {"lastColdStart": pod["metadata"]["creationTimestamp"], "coldStartSeconds": phases}
+    return known
+
+
+def _phases(pod: Json) -> dict[str, int] | None:
+    """Whole seconds; None where its engine's container began more than once, or nobody says when."""
+    status = pod.get("status", {})
+    created, scheduled, ready = (
+        instant(pod["metadata"]["creationTimestamp"]),
+        _since(status, "PodScheduled"),
+        _since(status, "Ready"),
+    )
+    engine = next(iter(status.get("containerStatuses", [])), {})
+    running = engine.get("state", {}).get("running") or {}
+    if scheduled is None or ready is None or engine.get("restartCount", 0) or "startedAt" not in running:
+        return None
+    began = instant(running["startedAt"])
+    runs = {each["name"]: _run(each) for each in status.get("initContainerStatuses", [])}
+    first = min([run[0] for run in runs.values() if run is not None], default=began)
+    fetch = runs.get(FETCH_CONTAINER)
+    spans = ((created, scheduled), (scheduled, first), fetch or (began, began), (began, ready), (created, ready))
+    return {phase: _seconds(*span) for phase, span in zip(PHASES, spans, strict=True)}
+
+
+def _since(status: Json, kind: str) -> datetime | None:
+    found = [each for each in status.get("conditions", []) if each["type"] == kind and each["status"] == "True"]
+    return instant(found[0]["lastTransitionTime"]) if found and "lastTransitionTime" in found[0] else None
+
+
+def _run(container: Json) -> tuple[datetime, datetime] | None:
+    ended = container.get("state", {}).get("terminated") or {}
+    if not ended.get("startedAt") or not ended.get("finishedAt"):
+        return None
+    return instant(ended["startedAt"]), instant(ended["finishedAt"])
+
+
+def _seconds(begin: datetime, end: datetime) -> int:
+    return max(0, int((end - begin).total_seconds()))

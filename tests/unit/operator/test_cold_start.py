@@ -1,0 +1,100 @@
+"""The phases of a cold start, from a pod as the API server holds it to status and a histogram."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from llmservice_operator.cold_start import cold_start
+from llmservice_operator.cold_start_metrics import ColdStarts
+from llmservice_operator.observed import rfc3339
+from tests.unit.operator.builders import NOON, AnEngine, APod
+from tests.unit.operator.world import World
+
+Json = dict[str, Any]
+REVISION = "m-000000"
+
+
+def at(seconds: int) -> str:
+    return rfc3339(NOON + timedelta(seconds=seconds))
+
+
+def ran(name: str, begin: int, end: int) -> Json:
+    return {"name": name, "state": {"terminated": {"startedAt": at(begin), "finishedAt": at(end), "exitCode": 0}}}
+
+
+def a_pod(created: int = 0, init: list[Json] | None = None, restarts: int = 0, ready: bool = True) -> Json:
+    """Scheduled 3 s after its creation, its engine's container runs after 60 s, Ready after 100 s."""
+    pod = APod(REVISION).build()
+    pod["metadata"]["creationTimestamp"] = at(created)
+    conditions = [("PodScheduled", True, 3), ("Ready", ready, 100)]
+    engine = {"name": "ray-worker", "restartCount": restarts, "state": {"running": {"startedAt": at(created + 60)}}}
+    pod["status"] = {
+        "conditions": [
+            {"type": kind, "status": str(holds), "lastTransitionTime": at(created + when)}
+            for kind, holds, when in conditions
+        ],
+        "initContainerStatuses": init or [],
+        "containerStatuses": [engine],
+    }
+    return pod
+
+
+INIT = [ran("wait-gcs-ready", 20, 30), ran("fetch", 31, 58)]
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        (a_pod(), {"node": 3, "image": 57, "weights": 0, "engine": 40, "total": 100}),
+        (a_pod(init=INIT), {"node": 3, "image": 17, "weights": 27, "engine": 40, "total": 100}),
+        (a_pod(init=INIT[:1]), {"node": 3, "image": 17, "weights": 0, "engine": 40, "total": 100}),
+        (a_pod(ready=False), None),
+        (a_pod(restarts=1), None),
+        (APod(REVISION).ready().build(), None),
+    ],
+)
+def test_the_phases_of_a_pod(pod: Json, expected: Json | None) -> None:
+    assert cold_start([pod], {}).get("coldStartSeconds") == expected
+
+
+def test_the_youngest_replica_is_told_of_and_only_once() -> None:
+    told = cold_start([a_pod(0), a_pod(10)], {})
+    assert told["lastColdStart"] == at(10)
+    again = a_pod(10)
+    again["status"]["conditions"][1]["lastTransitionTime"] = at(9999)
+    assert cold_start([a_pod(0), again], told) == told, "Ready again is no cold start"
+    assert cold_start([a_pod(0)], told) == told, "nor is an older one that is left"
+    assert cold_start([], told) == told
+    assert cold_start([a_pod(20)], told)["lastColdStart"] == at(20)
+
+
+def test_a_start_stands_in_status_after_its_pod_is_gone() -> None:
+    world = World()
+    revision = str(world.step().wanted)
+    pod = a_pod()
+    pod["metadata"]["labels"] = APod(revision).build()["metadata"]["labels"]
+    world.pods.append(pod)
+    world.engine(revision, AnEngine().running()).settle()
+    assert world.service["status"]["coldStartSeconds"]["total"] == 100
+    world.pods.clear()
+    world.settle()
+    assert world.service["status"]["coldStartSeconds"]["total"] == 100
+
+
+def test_each_cold_start_is_counted_once_whoever_reads_the_status_later() -> None:
+    registry = CollectorRegistry()
+    after = {"placement": {"pool": "l4"}, **cold_start([a_pod(init=INIT)], {})}
+    starts = ColdStarts(registry)
+    starts.written({}, {})
+    starts.written({}, after)
+    starts.written(after, after | {"replicas": 2})
+
+    def value(name: str, phase: str) -> float | None:
+        return registry.get_sample_value(f"llmservice_cold_start_seconds_{name}", {"pool": "l4", "phase": phase})
+
+    counted = {phase: (value("count", phase), value("sum", phase)) for phase in ("node", "weights", "total")}
+    assert counted == {"node": (1, 3), "weights": (1, 27), "total": (1, 100)}
+    ColdStarts(again := CollectorRegistry()).written(after, after)
+    assert again.get_sample_value("llmservice_cold_start_seconds_count", {"pool": "l4", "phase": "total"}) is None
