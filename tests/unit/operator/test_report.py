@@ -295,9 +295,10 @@ def test_scaling_says_what_ray_serve_does_and_what_its_autoscaler_wants(
 
 
 def test_replicas_of_several_pods_are_desired_as_replicas() -> None:
-    service = AService().spec(scaling={"minReplicas": 0, "maxReplicas": 4}, engine={"pipelineParallel": 2}).build()
+    engine = {"tensorParallel": 8, "pipelineParallel": 2}
+    service = AService().spec(scaling={"minReplicas": 0, "maxReplicas": 4}, engine=engine).build()
     nodes: list[Mapping[str, str]] = [{"nvidia.com/gpu.product": "NVIDIA-L4"}]
-    world = World(service, pools={"gpu": APool().gpu().build()}, node_labels=nodes)
+    world = World(service, pools={"gpu": APool().gpu(per_node=8).having(maxNodes=8).build()}, node_labels=nodes)
     revision = str(world.step().wanted)
     world.engine(revision, AnEngine().running().workers(6)).settle()
     assert world.service["status"]["desiredReplicas"] == 3

@@ -100,9 +100,8 @@ def test_a_drain_takes_one_worker_at_a_time_and_the_only_replica(
     replicas: int, stages: int, wanted: int, least: int
 ) -> None:
     """`wanted`: worker pods by Ray's autoscaler."""
-    found = make_disruption_budget(SERVICE, spec(replicas=replicas, engine={"pipelineParallel": stages}), wanted)[
-        "spec"
-    ]
+    wished = spec(replicas=replicas, engine={"pipelineParallel": stages})
+    found = make_disruption_budget(SERVICE, wished, wanted)["spec"]
     assert found["minAvailable"] == least
     assert found["selector"]["matchLabels"] == {"llmservice.io/service": "m", "ray.io/node-type": "worker"}
 
