@@ -27,6 +27,7 @@ SERVE_PORT: Final = 8000
 DASHBOARD_PORT: Final = 8265
 REPLICA_PORT: Final = 8090
 """Of each engine's pod: `/metrics` (vLLM's and ours) and `/state` (adapters), for Prometheus and the operator."""
+WORKER_CONTAINER: Final = "ray-worker"
 FETCH_CONTAINER: Final = "fetch"
 FETCH_PORT: Final = 8091
 """Of a pod that downloads its model: `/progress`, for the operator."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from llmservice_api.names import FETCH_CONTAINER
+from llmservice_api.names import FETCH_CONTAINER, WORKER_CONTAINER
 from llmservice_operator.engine import is_ready_worker
 from llmservice_operator.observed import instant
 
@@ -21,7 +21,7 @@ def cold_start(pods: Sequence[Json], before: Json) -> Json:
 
     Only its first start counts: a pod that is Ready again would seem to have started for as long as it lived.
     """
-    known = {key: before[key] for key in ("lastColdStart", "coldStartSeconds") if key in before}
+    known: Json = {key: before[key] for key in ("lastColdStart", "coldStartSeconds") if key in before}
     last = known.get("lastColdStart", "")
     fresh = [pod for pod in pods if is_ready_worker(pod) and pod["metadata"].get("creationTimestamp", "") > last]
     for pod in sorted(fresh, key=lambda each: str(each["metadata"]["creationTimestamp"]), reverse=True):
@@ -34,21 +34,24 @@ def cold_start(pods: Sequence[Json], before: Json) -> Json:
 def _phases(pod: Json) -> dict[str, int] | None:
     """Whole seconds; None where its engine's container began more than once, or nobody says when."""
     status = pod.get("status", {})
-    created, scheduled, ready = (
-        instant(pod["metadata"]["creationTimestamp"]),
-        _since(status, "PodScheduled"),
-        _since(status, "Ready"),
-    )
-    engine = next(iter(status.get("containerStatuses", [])), {})
-    running = engine.get("state", {}).get("running") or {}
-    if scheduled is None or ready is None or engine.get("restartCount", 0) or "startedAt" not in running:
+    created = instant(pod["metadata"]["creationTimestamp"])
+    scheduled, ready, began = _since(status, "PodScheduled"), _since(status, "Ready"), _only_start(status)
+    if scheduled is None or ready is None or began is None:
         return None
-    began = instant(running["startedAt"])
     runs = {each["name"]: _run(each) for each in status.get("initContainerStatuses", [])}
     first = min([run[0] for run in runs.values() if run is not None], default=began)
     fetch = runs.get(FETCH_CONTAINER)
     spans = ((created, scheduled), (scheduled, first), fetch or (began, began), (began, ready), (created, ready))
     return {phase: _seconds(*span) for phase, span in zip(PHASES, spans, strict=True)}
+
+
+def _only_start(status: Json) -> datetime | None:
+    """When the engine's container began, which it did only once."""
+    for container in status.get("containerStatuses", []):
+        running = container.get("state", {}).get("running") or {}
+        if container["name"] == WORKER_CONTAINER and not container.get("restartCount", 0) and "startedAt" in running:
+            return instant(running["startedAt"])
+    return None
 
 
 def _since(status: Json, kind: str) -> datetime | None:

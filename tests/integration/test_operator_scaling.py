@@ -151,6 +151,28 @@ def test_the_scale_subresource_is_what_an_autoscaler_from_outside_reads_and_writ
             client.merge(*automatic.ref, {"spec": {"replicas": 3}}, "scale")
 
 
+@pytest.mark.usefixtures("cpu_pool")
+def test_a_horizontal_pod_autoscaler_scales_it(
+    control_plane: ControlPlane, client: Client, namespace: str, tmp_path: Path
+) -> None:
+    """The cluster's own, on its own controller: more than its maximum is set back without any metric."""
+    autoscaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "m", "namespace": namespace},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "llmservice.io/v1alpha1", "kind": "LLMService", "name": "m"},
+            "maxReplicas": 2,
+        },
+    }
+    with operator(control_plane, tmp_path):
+        service, revision = serving(client, namespace, replicas=3)
+        control_plane.apply([autoscaler])
+        wait_until(lambda: service.obj["spec"]["replicas"] == 2, "it has scaled", timeout=120)
+        wait_until(lambda: least(client, namespace, revision) == 2, "two are wanted", timeout=SOON)
+        assert service.revisions == [revision]
+
+
 def least(client: Client, namespace: str, revision: str) -> int:
     """The lower bound that Ray Serve is told."""
     config = json.loads((client.find("rayservices", namespace, revision) or {})["spec"]["serveConfigV2"])

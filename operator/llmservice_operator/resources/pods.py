@@ -6,7 +6,7 @@ from typing import Any, Final
 from llmservice_api.base import amount
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import ModelSpec
-from llmservice_api.names import CACHE_ROOT, DASHBOARD_PORT, REPLICA_PORT, SERVE_PORT
+from llmservice_api.names import CACHE_ROOT, DASHBOARD_PORT, REPLICA_PORT, SERVE_PORT, WORKER_CONTAINER
 from llmservice_operator.resources.fetch import with_fetched_model
 from llmservice_operator.resources.worker_args import claim_of
 from llmservice_worker.args import MODELS_ROOT
@@ -83,7 +83,7 @@ def worker_pod(model: ModelSpec, pool: GPUPoolSpec, tensor_parallel: int, labels
     if pool.accelerator is not None:
         resources["limits"][pool.accelerator.resource] = str(tensor_parallel)
     ports = [{"containerPort": SERVE_PORT, "name": "serve"}, {"containerPort": REPLICA_PORT, "name": "side"}]
-    template = _pod(model, pool, labels, _container("ray-worker", model, pool, resources, ports))
+    template = _pod(model, pool, labels, _container(WORKER_CONTAINER, model, pool, resources, ports))
     return with_fetched_model(_with_shared_memory(template, pool), model, pool)
 
 

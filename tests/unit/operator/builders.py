@@ -2,7 +2,7 @@
 
 import copy
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from llmservice_api.gpupool import GPUPoolSpec
@@ -168,6 +168,22 @@ class APod:
     def ready(self) -> Self:
         """Its containers are ready."""
         self._obj["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+        return self
+
+    def came_up(self, created: int = 0, restarts: int = 0) -> Self:
+        """Created so many seconds after noon, on a node 3 s, its engine's container running 60 s, Ready 100 s later."""
+
+        def when(seconds: int) -> str:
+            return rfc3339(NOON + timedelta(seconds=created + seconds))
+
+        self._obj["metadata"]["creationTimestamp"] = when(0)
+        conditions = [("PodScheduled", when(3)), ("Ready", when(100))]
+        self._obj["status"] |= {
+            "conditions": [{"type": kind, "status": "True", "lastTransitionTime": since} for kind, since in conditions],
+            "containerStatuses": [
+                {"name": "ray-worker", "restartCount": restarts, "state": {"running": {"startedAt": when(60)}}}
+            ],
+        }
         return self
 
     def at(self, ip: str) -> Self:

@@ -1,5 +1,6 @@
 """The phases of a cold start, from a pod as the API server holds it to status and a histogram."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,20 +25,10 @@ def ran(name: str, begin: int, end: int) -> Json:
     return {"name": name, "state": {"terminated": {"startedAt": at(begin), "finishedAt": at(end), "exitCode": 0}}}
 
 
-def a_pod(created: int = 0, init: list[Json] | None = None, restarts: int = 0, ready: bool = True) -> Json:
-    """Scheduled 3 s after its creation, its engine's container runs after 60 s, Ready after 100 s."""
-    pod = APod(REVISION).build()
-    pod["metadata"]["creationTimestamp"] = at(created)
-    conditions = [("PodScheduled", True, 3), ("Ready", ready, 100)]
-    engine = {"name": "ray-worker", "restartCount": restarts, "state": {"running": {"startedAt": at(created + 60)}}}
-    pod["status"] = {
-        "conditions": [
-            {"type": kind, "status": str(holds), "lastTransitionTime": at(created + when)}
-            for kind, holds, when in conditions
-        ],
-        "initContainerStatuses": init or [],
-        "containerStatuses": [engine],
-    }
+def a_pod(created: int = 0, init: Sequence[Json] = (), restarts: int = 0) -> Json:
+    """It came up; `init`: its init containers."""
+    pod = APod(REVISION).came_up(created, restarts).build()
+    pod["status"]["initContainerStatuses"] = list(init)
     return pod
 
 
@@ -50,7 +41,7 @@ INIT = [ran("wait-gcs-ready", 20, 30), ran("fetch", 31, 58)]
         (a_pod(), {"node": 3, "image": 57, "weights": 0, "engine": 40, "total": 100}),
         (a_pod(init=INIT), {"node": 3, "image": 17, "weights": 27, "engine": 40, "total": 100}),
         (a_pod(init=INIT[:1]), {"node": 3, "image": 17, "weights": 0, "engine": 40, "total": 100}),
-        (a_pod(ready=False), None),
+        (APod(REVISION).came_up().terminating().build(), None),
         (a_pod(restarts=1), None),
         (APod(REVISION).ready().build(), None),
     ],
@@ -73,9 +64,7 @@ def test_the_youngest_replica_is_told_of_and_only_once() -> None:
 def test_a_start_stands_in_status_after_its_pod_is_gone() -> None:
     world = World()
     revision = str(world.step().wanted)
-    pod = a_pod()
-    pod["metadata"]["labels"] = APod(revision).build()["metadata"]["labels"]
-    world.pods.append(pod)
+    world.pods.append(APod(revision).came_up().build())
     world.engine(revision, AnEngine().running()).settle()
     assert world.service["status"]["coldStartSeconds"]["total"] == 100
     world.pods.clear()

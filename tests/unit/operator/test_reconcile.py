@@ -1,12 +1,14 @@
 """One LLMService, once: from what the watches delivered to what is written."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from llmservice_api.llmservice import Endpoint
 from llmservice_operator.cluster import ApiError
+from llmservice_operator.cold_start_metrics import ColdStarts
 from llmservice_operator.observed import Probe, Question
 from llmservice_operator.reconcile import Reconciler
 from llmservice_operator.resources.ingress import make_ingress
@@ -306,3 +308,21 @@ async def test_the_gateways_field_of_status_is_neither_written_nor_a_reason_to_w
         await bench.reconcile()
     assert len(bench.cluster.writes) == writes
     assert bench.status["wakeRequestedAt"] == "2026-01-31T11:00:00Z"
+
+
+async def test_a_cold_start_is_counted_when_status_comes_to_tell_of_it_and_not_again_after_a_restart(
+    bench: Bench,
+) -> None:
+    await bench.reconcile()
+    revision = bench.engine_runs()
+    bench.seen("pods", APod(revision).came_up().build())
+    counts = []
+    for _ in range(2):
+        registry = CollectorRegistry()
+        bench.reconciler = replace(bench.reconciler, cold_starts=ColdStarts(registry))
+        for _ in range(3):
+            await bench.reconcile()
+        found = {"pool": "cpu", "phase": "total"}
+        counts.append(registry.get_sample_value("llmservice_cold_start_seconds_count", found))
+    assert counts == [1, None]
+    assert bench.status["coldStartSeconds"]["total"] == 100
