@@ -38,17 +38,15 @@ def rest(observed: Observed, revision: str | None, engine: EngineState | None, e
     since, after, exists = _since(observed, revision), _patience(observed), revision in existing
     if revision is None or after is None or has_workers(of_revision(revision, observed.pods)):
         return Rest(since if not exists else None)
-    woken = last_wake(observed)
-    is_woken = since is not None and woken is not None and woken > since
-    if since is not None and not is_woken and (left := since + after - observed.now) <= timedelta():
-        return Rest(since, hibernates=True)
-    if not exists:
-        return Rest(since)
-    if engine is None or not engine.up or is_awake(observed, revision) or set(existing) != {revision}:
+    if exists and (is_awake(observed, revision) or set(existing) != {revision}):
         return NO_REST
-    if since is not None and not is_woken:
-        return Rest(since, left=left)
-    return Rest(observed.now, left=after)
+    woken = last_wake(observed)
+    if since is None or (woken is not None and woken > since):
+        # It begins with an engine that is up, else a start after a wake could be taken for sleep.
+        begins = exists and engine is not None and engine.up
+        return Rest(observed.now, left=after) if begins else Rest(since if not exists else None)
+    left = since + after - observed.now
+    return Rest(since, left=left) if left > timedelta() else Rest(since, hibernates=True)
 
 
 def held(observed: Observed, revision: str | None, existing: Collection[str]) -> Rest:

@@ -234,9 +234,11 @@ def _instant_of(text: str | None) -> Any:
 
 def _desired(observed: Observed, placement: Placed, wanted: str, rollout: Rollout) -> list[tuple[str, Json]]:
     service, spec, install = observed.service, observed.spec, observed.install
+    # Of one revision: else one that never comes up would hold the drain of the node of another.
+    workers = wanted_workers(of_revision(rollout.active or wanted, observed.clusters))
     desired = [
         ("networkpolicies", _network_policy(observed)),
-        ("poddisruptionbudgets", make_disruption_budget(service, spec, wanted_workers(observed.clusters))),
+        ("poddisruptionbudgets", make_disruption_budget(service, spec, workers)),
     ]
     if rollout.create:
         desired += [

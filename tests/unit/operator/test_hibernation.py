@@ -178,6 +178,8 @@ def test_a_ray_service_that_somebody_deletes_of_one_that_is_up_comes_back_as_a_f
         (None, None, True, True, 1, (None, False)),
         (-1, None, True, True, 0, (-1, False)),
         (-1, None, True, True, 1, (None, False)),
+        (-1, None, True, False, 0, (-1, False)),  # Ray Serve takes over changed settings, say
+        (-1, None, False, False, 0, (-1, False)),  # hibernateAfter has become longer
         (AGO, None, True, True, 0, (AGO, True)),
         (AGO, None, True, True, 1, (None, False)),
         (AGO, AGO - 1, False, False, 0, (AGO, True)),

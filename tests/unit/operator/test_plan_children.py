@@ -11,7 +11,7 @@ from llmservice_operator.observed import Observed, Refused
 from llmservice_operator.plan import decide
 from llmservice_operator.resources.ingress import ingress_name
 from llmservice_operator.store import Ref
-from tests.unit.operator.builders import INSTALL, AService, child, foreign
+from tests.unit.operator.builders import INSTALL, AnEngine, AService, child, foreign
 from tests.unit.operator.world import World, kinds, serving
 
 
@@ -111,3 +111,21 @@ def test_a_service_with_a_forged_label_is_not_deleted() -> None:
     assert stranger["metadata"]["labels"][LABEL_SERVICE] == "m"
     world.children[Ref("services", "team-a", "theirs")] = stranger
     assert world.step().delete == ()
+
+
+def least_available(world: World) -> int:
+    """What the disruption budget keeps."""
+    return int(world.children[Ref("poddisruptionbudgets", "team-a", "m")]["spec"]["minAvailable"])
+
+
+def test_the_disruption_budget_follows_what_rays_autoscaler_wants_of_the_revision_that_serves() -> None:
+    world, revision = serving(scaling={"minReplicas": 1, "maxReplicas": 9})
+    assert least_available(world) == 0
+    world.engine(revision, AnEngine().running().workers(5)).settle()
+    assert least_available(world) == 4
+    world.edit(model={"source": "hf://org/other", "revision": "abc"}).settle()
+    world.clusters.append(AnEngine().workers(1).cluster(str(world.step().wanted)))
+    world.settle()
+    assert least_available(world) == 4
+    world.engine(revision, AnEngine().running().workers(1)).settle()
+    assert least_available(world) == 0
