@@ -27,6 +27,7 @@ from llmservice_worker.adapters.engine import answer_with_public_names
 from llmservice_worker.adapters.setup import adapters_of, tried_in_time, user_config
 from llmservice_worker.args import UserConfig, WorkerArgs
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
+from llmservice_worker.autoscaling import TAKEN
 from llmservice_worker.causes import StartFailed, root_cause
 from llmservice_worker.engine_life import EngineLife
 from llmservice_worker.errors import LOST, error_body
@@ -79,6 +80,7 @@ class EngineReplica:
         self._tasks: list[asyncio.Task[None]] = []
         self._life = EngineLife(self._restart, time.monotonic)
         self._is_up = False
+        self._taken = 0
         self._config = UserConfig()
         self._task_app: TaskApp | None = None
         self._told: dict[str, Callable[[], Any]] = {"engine": self._life.report}
@@ -192,7 +194,12 @@ class EngineReplica:
     async def _ask_engine(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._life.is_ready:
             return await reply_json(send, LOST, error_body(LOST))
+        self._taken += scope["type"] == "http"
         return await self._engine_app(scope, receive, send)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Asked by Ray Serve at each report: what the scaling rule reads beside the number of requests."""
+        return {TAKEN: float(self._taken)}
 
     def _is_away(self) -> bool:
         return not self._life.is_ready or bool(self._client.errored)

@@ -1,11 +1,12 @@
 """The rule that the worker ships, called as Ray Serve calls it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from llmservice_worker.autoscaling import queue_depth
-from tests.bench.autoscaling.fleet import Fleet
-from tests.bench.autoscaling.known.autoscaler import concurrency
+from llmservice_worker.autoscaling import TAKEN, queue_depth
+from tests.bench.autoscaling.fleet import ARRIVED, QUEUED, Fleet
+from tests.bench.autoscaling.known.autoscaler import concurrency, ready
 from tests.bench.autoscaling.known.ray_serve import Delays
 from tests.bench.autoscaling.simulation import MOST_REPLICAS
 
@@ -15,10 +16,19 @@ _LOOK_BACK_S: Final = 2
 
 
 @dataclass(frozen=True)
+class Point:
+    """One report of a replica."""
+
+    timestamp: float
+    value: float
+
+
+@dataclass(frozen=True)
 class Config:
     """What the rule reads of Ray Serve's AutoscalingConfig."""
 
     target_ongoing_requests: float
+    downscale_delay_s: float = DOWN_DELAY_S
 
 
 @dataclass
@@ -26,8 +36,11 @@ class Context:
     """A fleet as Ray Serve's AutoscalingContext."""
 
     config: Config
+    current_num_replicas: int
     target_num_replicas: int
     total_num_requests: float
+    raw_metrics: Mapping[str, Mapping[Any, Any]]
+    current_time: float | None
     policy_state: dict[str, Any]
     capacity_adjusted_min_replicas: int = 1
     capacity_adjusted_max_replicas: int = MOST_REPLICAS
@@ -43,7 +56,17 @@ class Ours:
     _state: dict[str, Any] = field(default_factory=dict)
 
     def decide(self, fleet: Fleet) -> int:
-        """One look."""
-        requests = concurrency(fleet, _LOOK_BACK_S)
-        wanted, self._state = queue_depth(Context(Config(self.target), fleet.replicas, requests, self._state))
+        """One look. One replica reports what all took, since only the sum is read."""
+        up, taken = ready(fleet), fleet.now(ARRIVED) - fleet.now(QUEUED)
+        reports = {replica: [Point(fleet.second, 0.0 if replica else taken)] for replica in range(up)}
+        context = Context(
+            Config(self.target),
+            up,
+            fleet.replicas,
+            concurrency(fleet, _LOOK_BACK_S),
+            {TAKEN: reports},
+            fleet.second,
+            self._state,
+        )
+        wanted, self._state = queue_depth(context)
         return self._delays.applied(wanted, fleet.replicas, fleet.second, 0.0, DOWN_DELAY_S)

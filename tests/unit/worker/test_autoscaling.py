@@ -1,4 +1,8 @@
-from dataclasses import dataclass, field
+import logging
+import math
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -6,82 +10,346 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmservice_worker.autoscaling import Memory, decide, queue_depth
+from llmservice_worker.autoscaling import MOST_HOLD_S, STALE_S, TAKEN, Look, Memory, decide, queue_depth
+
+LOOK = Look(
+    now=0.0, outstanding=0.0, up=1, ordered=1, depth=4.0, least=1, most=20, down_delay_s=30.0, taken={"a": (0.0, 0.0)}
+)
+RESIDENCE_S = 2.0
+"""Of a request alone; among as many others as the target depth it takes twice as long."""
 
 
-def answers(outstanding: list[float], current: int, least: int = 0, most: int = 10) -> list[int]:
-    """What is answered call by call while Ray Serve's delay runs and `current` stays."""
-    memory, found = Memory(), []
-    for amount in outstanding:
-        count, memory = decide(memory, 4, amount, current, least, most)
-        found.append(count)
-    return found
+@dataclass
+class Service:
+    """Replicas that take requests evenly, and as long for each as the rule supposes."""
+
+    ordered: int = 1
+    up: int = 1
+    depth: float = 4.0
+    least: int = 1
+    most: int = 20
+    down_delay_s: float = 30.0
+    cold_start_s: float = 45.0
+    now: float = 0.0
+    taken: float = 0.0
+    ups: list[float] = field(default_factory=list)
+    memory: Memory | None = None
+    lower_since: float | None = None
+
+    def passes(self, seconds: int, rate: Callable[[int], float] | float) -> list[int]:
+        """What is ordered, second by second."""
+        found = []
+        for second in range(seconds):
+            self.now += 1
+            now = rate(second) if callable(rate) else rate
+            self.taken += now
+            self.up += sum(time <= self.now for time in self.ups)
+            self.ups = [time for time in self.ups if time > self.now]
+            self.memory = decide(self.memory, self.look(now))
+            self._order(self.memory.answer)
+            found.append(self.ordered)
+        return found
+
+    def look(self, rate: float) -> Look:
+        """As many outstanding as Little's law says, at most twenty times the target depth."""
+        full = 2 * RESIDENCE_S / self.depth * rate / max(self.up, 0.01) / 2
+        each = RESIDENCE_S * rate / max(self.up, 0.01) / max(1 - full, 0.05)
+        return Look(
+            self.now,
+            min(each, 20 * self.depth) * max(self.up, 1),
+            self.up,
+            self.ordered,
+            self.depth,
+            self.least,
+            self.most,
+            self.down_delay_s,
+            {f"r{index}": (self.now, 0.0 if index else self.taken) for index in range(self.up)},
+        )
+
+    def _order(self, count: int) -> None:
+        """More at once, fewer after the delay, as Ray Serve does."""
+        if count >= self.ordered:
+            self.lower_since = None
+        elif self.lower_since is None:
+            self.lower_since = self.now
+        if count < self.ordered and self.now - (self.lower_since or 0.0) < self.down_delay_s:
+            return
+        self.ups += [self.now + self.cold_start_s] * (count - self.ordered)
+        if count < self.ordered:
+            self.lower_since = None
+            self.ups = self.ups[: max(0, count - self.up)]
+            self.up = min(self.up, count)
+        self.ordered = count
 
 
 @pytest.mark.parametrize(
-    ("outstanding", "current", "wanted"),
-    [(0, 1, 0), (1, 1, 1), (4, 1, 1), (4.0000000001, 1, 1), (5, 1, 2), (8, 1, 2), (9, 1, 3), (1000, 1, 10), (-1, 1, 0)],
+    ("outstanding", "ordered", "wanted"),
+    [(0, 1, 0), (1, 1, 1), (4, 1, 1), (5, 1, 2), (9, 2, 3), (1000, 1, 20), (0, 0, 0)],
 )
-def test_what_is_wanted_at_a_first_look(outstanding: float, current: int, wanted: int) -> None:
-    assert answers([outstanding], current) == [wanted]
-
-
-def test_up_to_the_least_of_what_was_wanted_meanwhile() -> None:
-    assert answers([40, 12, 40], current=1) == [10, 3, 3]
-
-
-def test_down_to_the_most_of_what_was_wanted_meanwhile() -> None:
-    assert answers([4, 20, 4], current=8) == [1, 5, 5]
-
-
-def test_a_break_starts_it_anew() -> None:
-    assert answers([12, 4, 40], current=1) == [3, 1, 10]
-    assert answers([20, 32, 4], current=8) == [5, 8, 1]
-
-
-def test_the_other_side_starts_it_anew() -> None:
-    assert answers([12, 0, 40], current=2) == [3, 0, 10]
-
-
-def test_a_step_taken_starts_it_anew() -> None:
-    _, memory = decide(Memory(), 4, 12, 1, 0, 10)
-    assert decide(memory, 4, 40, 3, 0, 10)[0] == 10
-
-
-def test_bounds() -> None:
-    assert answers([0], current=1, least=2, most=5) == [2]
-    assert answers([100], current=9, least=2, most=5) == [5]
-
-
-@given(st.lists(st.floats(0, 200), min_size=1, max_size=30), st.integers(0, 3), st.integers(3, 8), st.integers(0, 12))
-def test_it_stays_in_bounds_and_what_it_steps_down_to_could_carry_all_that_was_seen(
-    seen: list[float], least: int, most: int, current: int
+def test_before_a_capacity_is_known_it_is_outstanding_requests_over_the_depth(
+    outstanding: float, ordered: int, wanted: int
 ) -> None:
-    found = answers(seen, current, least, most)
-    assert all(least <= count <= most or count == current for count in found)
-    if found[-1] < min(current, most):
-        below = [amount for amount, count in zip(seen, found, strict=True) if count < current]
-        assert found[-1] * 4 >= below[-1] - 1e-6
+    assert decide(None, replace(LOOK, outstanding=outstanding, ordered=ordered, least=0)).answer == wanted
+
+
+def test_a_steady_rate_orders_what_carries_it_and_then_nothing_changes() -> None:
+    # At its target depth a replica carries 4 / (2 · 2 s) = 1 request/s.
+    service = Service(ordered=5, up=5)
+    service.passes(900, 4.5)
+    assert set(service.passes(600, 4.5)) == {5}
+    assert service.memory is not None
+    assert service.memory.residence_s == pytest.approx(RESIDENCE_S, rel=0.1)
+
+
+def test_a_step_is_ordered_once_and_not_again_while_replicas_start() -> None:
+    service = Service(ordered=5, up=5, cold_start_s=120)
+    service.passes(1200, 4.5)
+    during = service.passes(115, 9.0)
+    assert during[30] >= 9
+    assert max(during) <= 2 * 9
+
+
+def test_the_cold_start_is_measured() -> None:
+    service = Service(ordered=1, up=1, cold_start_s=77)
+    service.passes(900, 0.5)
+    service.passes(400, 5.0)
+    assert service.memory is not None
+    assert service.memory.cold_start_s == pytest.approx(77, abs=2)
+
+
+def test_down_is_answered_once_fewer_were_needed_for_a_cold_start() -> None:
+    service = Service(ordered=1, up=1, cold_start_s=200, down_delay_s=30)
+    service.passes(900, 0.5)
+    service.passes(1500, 6.0)
+    before = service.ordered
+    falling = service.passes(900, 0.5)
+    first = next(second for second, count in enumerate(falling) if count < before)
+    assert first >= 200
+    assert falling[-1] < before
+
+
+def test_a_fall_orders_nothing() -> None:
+    service = Service(ordered=7, up=7)
+    service.passes(900, 6.0)
+    before = service.ordered
+    assert max(service.passes(900, 0.5)) == before
+    assert service.ordered < before
+
+
+def test_bursts_keep_more_than_an_even_rate_of_the_same_mean() -> None:
+    even, bursty = Service(), Service()
+    even.passes(1800, 3.0)
+    bursty.passes(1800, lambda second: 30.0 if second % 10 == 0 else 0.0)
+    assert bursty.ordered > even.ordered
+
+
+def test_the_last_replica_goes_only_when_idle() -> None:
+    assert decide(None, replace(LOOK, least=0, ordered=1, outstanding=0.01)).answer == 1
+    assert decide(None, replace(LOOK, least=0, ordered=1, outstanding=0)).answer == 0
+    two = {"a": (0.0, 0.0), "b": (0.0, 0.0)}
+    assert decide(None, replace(LOOK, least=0, ordered=2, up=2, outstanding=0, taken=two)).answer <= 1
+
+
+def test_stale_counts_hold_what_is_ordered() -> None:
+    service = Service(ordered=3, up=3)
+    service.passes(200, 2.0)
+    assert service.memory is not None
+    service.memory = replace(service.memory, ordered=3)
+    silent = replace(service.look(0.0), ordered=3, outstanding=0.0, least=0)
+    memory = service.memory
+    for second in range(int(STALE_S) + 2):
+        memory = decide(memory, replace(silent, now=service.now + second))
+    assert (memory.answer, memory.reason) == (3, "3 held: what the replicas say is stale")
+    assert decide(memory, replace(silent, now=service.now + 60, least=5)).answer == 5
+    # What was taken meanwhile was not taken in the second in which it is heard of.
+    again = replace(
+        silent, now=service.now + 61, taken={"r0": (service.now + 61, service.taken + 120)}, up=1, ordered=1
+    )
+    assert decide(memory, again).level == pytest.approx(memory.level)
+
+
+def test_without_a_word_of_any_replica_none_goes_and_more_come_by_queue_depth() -> None:
+    memory = decide(None, replace(LOOK, ordered=7, up=7, outstanding=0.0, taken={}))
+    assert (memory.answer, memory.reason) == (7, "7 kept: 0.0 outstanding requests, 4 per replica")
+    assert decide(memory, replace(LOOK, now=2.0, ordered=7, up=7, outstanding=40.0, taken={})).answer == 10
+
+
+def test_while_one_replica_says_nothing_more_may_come_and_none_goes() -> None:
+    partly = replace(LOOK, ordered=3, up=3, taken={"a": (0.0, 5.0), "b": (0.0, 5.0)})
+    assert decide(None, replace(partly, outstanding=1)).answer == 3
+    assert decide(None, replace(partly, outstanding=40)).answer == 10
+
+
+def test_a_replica_counts_from_when_it_is_first_heard() -> None:
+    first = decide(None, replace(LOOK, taken={"a": (0.0, 900.0)}))
+    second = decide(first, replace(LOOK, now=2.0, up=2, taken={"a": (2.0, 904.0), "late": (2.0, 1e6)}))
+    assert second.rate == pytest.approx(2.0)
+    third = decide(second, replace(LOOK, now=4.0, up=2, taken={"a": (4.0, 904.0), "late": (4.0, 1e6 + 8)}))
+    assert second.rate < third.rate < 4.0
+
+
+def test_a_replica_that_is_gone_or_begins_anew_takes_nothing_away() -> None:
+    first = decide(None, replace(LOOK, taken={"a": (0.0, 900.0), "b": (0.0, 50.0)}))
+    assert decide(first, replace(LOOK, now=2.0, taken={"a": (2.0, 3.0)})).rate == 0.0
+
+
+@pytest.mark.parametrize("jump_s", [-7200.0, -3.0, 7200.0])
+def test_a_clock_that_is_set_changes_nothing_that_was_learned(jump_s: float) -> None:
+    service = Service(ordered=5, up=5)
+    service.passes(900, 4.5)
+    before = service.memory
+    assert before is not None
+    service.now += jump_s
+    assert set(service.passes(120, 4.5)) == {5}
+    assert service.memory is not None
+    assert service.memory.level == pytest.approx(before.level, rel=0.1)
+
+
+def test_one_request_after_an_idle_hour_is_no_wave() -> None:
+    service = Service()
+    service.passes(1800, 1.5)
+    service.passes(3600, 0.0)
+    assert service.ordered == 1
+    assert set(service.passes(120, lambda second: float(second == 5))) == {1}
+
+
+def test_a_wave_after_an_idle_hour_is_followed() -> None:
+    service = Service()
+    service.passes(3600, 0.0)
+    assert service.passes(120, 3.0)[-1] >= 3
+
+
+def test_the_hold_for_a_cold_start_has_an_end() -> None:
+    service = Service(cold_start_s=1)
+    service.passes(900, 3.0)
+    assert service.memory is not None
+    before = service.ordered
+    service.memory = replace(service.memory, cold_start_s=1e6, starting=None)
+    falling = service.passes(int(MOST_HOLD_S) + 600, 0.5)
+    assert falling[int(MOST_HOLD_S) - 60] == before
+    assert falling[-1] < before
+
+
+def test_between_looks_the_last_answer_stands() -> None:
+    memory = decide(None, LOOK)
+    assert decide(memory, replace(LOOK, now=0.5, outstanding=99)) is memory
+
+
+def test_every_answer_has_its_reason() -> None:
+    service = Service(ordered=4, up=4)
+    service.passes(2, 3.0)
+    assert service.memory is not None
+    assert "outstanding requests, 4 per replica" in service.memory.reason
+    service.passes(200, 3.0)
+    assert "requests/s per replica" in service.memory.reason
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 50), st.integers(1, 60)), min_size=1, max_size=6),
+    st.integers(0, 3),
+    st.integers(3, 8),
+    st.floats(1, 500),
+)
+def test_it_stays_in_bounds(phases: list[tuple[float, int]], least: int, most: int, cold_start_s: float) -> None:
+    service = Service(least=least, most=most, cold_start_s=cold_start_s)
+    found = [count for rate, seconds in phases for count in service.passes(seconds, rate)]
+    assert all(least <= count <= most for count in found)
+
+
+def reports(**taken: float) -> dict[str, dict[str, list[Any]]]:
+    """As Ray Serve keeps them: the last two points of each replica."""
+    return {
+        TAKEN: {
+            name: [SimpleNamespace(timestamp=99.0, value=0.0), SimpleNamespace(timestamp=99.5, value=count)]
+            for name, count in taken.items()
+        }
+    }
 
 
 @dataclass
 class Context:
     """What Ray Serve hands over."""
 
-    config: Any = field(default_factory=lambda: SimpleNamespace(target_ongoing_requests=4))
+    config: Any = field(default_factory=lambda: SimpleNamespace(target_ongoing_requests=4, downscale_delay_s=30.0))
+    current_num_replicas: int = 1
     target_num_replicas: int = 1
     capacity_adjusted_min_replicas: int = 0
     capacity_adjusted_max_replicas: int = 5
     total_num_requests: float = 20.0
+    current_time: float | None = 100.0
+    raw_metrics: Any = field(default_factory=lambda: reports(r1=1.0))
     policy_state: dict[str, Any] = field(default_factory=dict)
 
 
 def test_ray_serve_keeps_the_memory_from_call_to_call() -> None:
-    count, state = queue_depth(Context(total_num_requests=9))
+    count, state = queue_depth(Context(total_num_requests=9, raw_metrics={TAKEN: {**reports(r1=7.0)[TAKEN], "r2": []}}))
     assert count == 3
-    assert queue_depth(Context(policy_state=state))[0] == 3
+    assert state["memory"].taken == {"r1": (99.5, 7.0)}
+    assert queue_depth(Context(policy_state=state, current_time=100.2))[0] == 3
     assert queue_depth(Context())[0] == 5
 
 
-def test_state_that_ray_serve_adds_does_no_harm() -> None:
-    assert queue_depth(Context(policy_state={"decision_counter": 3}))[0] == 5
+@pytest.mark.parametrize("raw_metrics", [None, {}, {TAKEN: {}}, {"other": {"r1": []}}])
+def test_before_ray_serve_has_counts_none_goes(raw_metrics: Any) -> None:
+    assert queue_depth(Context(target_num_replicas=3, total_num_requests=0.0, raw_metrics=raw_metrics))[0] == 3
+    assert queue_depth(Context(raw_metrics=raw_metrics))[0] == 5
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        (Context(total_num_requests=math.nan), "total_num_requests is nan"),
+        (Context(total_num_requests=math.inf), "total_num_requests is inf"),
+        (Context(current_time=None), "current_time is None"),
+        (Context(raw_metrics=reports(r1=math.nan)), "requests_taken is nan"),
+        (Context(config=SimpleNamespace(target_ongoing_requests=0, downscale_delay_s=1)), "target_ongoing_requests is"),
+        (Context(config=SimpleNamespace()), "no attribute"),
+        (Context(policy_state={"memory": Memory.__new__(Memory)}), "no attribute"),
+    ],
+)
+def test_it_never_raises_holds_what_is_ordered_and_says_so_once(
+    context: Context, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    context.target_num_replicas = 3
+    count, state = queue_depth(context)
+    assert count == 3
+    assert said in caplog.text
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    context.policy_state = {**context.policy_state, **state}
+    queue_depth(context)
+    assert len(caplog.records) == 1
+    assert "memory" in queue_depth(Context(policy_state=state))[1]
+
+
+def test_negative_numbers_are_none() -> None:
+    assert queue_depth(Context(total_num_requests=-5.0, raw_metrics=reports(r1=-1.0)))[0] == 0
+
+
+@pytest.mark.parametrize("kept", [{"decision_counter": 3}, {"memory": None}, {"memory": {"count": 2}}])
+def test_state_of_another_hand_does_no_harm(kept: dict[str, Any]) -> None:
+    assert queue_depth(Context(policy_state=kept))[0] == 5
+
+
+def test_the_memory_can_be_pickled() -> None:
+    _, state = queue_depth(Context())
+    assert pickle.loads(pickle.dumps(state)) == state
+
+
+def test_each_change_of_what_is_ordered_is_logged_once_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    _, state = queue_depth(Context())
+    assert caplog.records == []
+    for time in (101.5, 103.0, 104.5):
+        _, state = queue_depth(Context(target_num_replicas=5, current_time=time, policy_state=state))
+    [record] = caplog.records
+    assert record.name.startswith("ray.serve.")
+    assert record.getMessage() == "replicas from 1 to 5: up to 5: 20.0 outstanding requests, 4 per replica"
+    scaling = vars(record)["scaling"]
+    assert (scaling["from"], scaling["to"], scaling["reason"]) == (1, 5, record.getMessage().partition(": ")[2])
+
+
+def test_a_change_that_is_not_its_own_is_said_to_be(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    _, state = queue_depth(Context())
+    queue_depth(Context(target_num_replicas=2, current_time=101.5, policy_state=state))
+    assert "from 1 to 2: Ray Serve's own" in caplog.text
