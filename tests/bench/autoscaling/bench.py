@@ -121,7 +121,11 @@ def cell(case: Case, workloads: Sequence[Workload], oracle: Candidate, cold_star
     for name, candidate in {**KNOWN, ORACLE: oracle, OURS: SHIPPED}.items():
         curves[name] = curve(candidate, case, workloads, cold_start_s)
         at = at_aim(curves[name])
-        said = f"{at.hours:8.2f} GPU-hours {at.changes:6.0f} changes/day" if at else "   99 % not reached"
+        said = (
+            f"{at.hours:8.2f} GPU-hours {at.changes:6.0f} changes/day {at.backlog_s:6.0f} s of backlog"
+            if at
+            else "   99 % not reached"
+        )
         print(f"{case.name:10} {cold_start_s:4.0f} s  {name:16} {said}", file=sys.stderr, flush=True)
     return {
         "case": case.name,
@@ -137,6 +141,7 @@ def _shown(point: Point) -> Json:
         "attainment": 1 - point.violations(),
         "gpu_hours": point.hours(),
         "changes_per_day": point.changes(),
+        "backlog_s": point.backlog_s(),
     }
 
 

@@ -36,6 +36,11 @@ class Point:
         runs = self._of(seeds)
         return sum(run.changes_per_day for run in runs) / len(runs)
 
+    def backlog_s(self, seeds: Sequence[int] | None = None) -> float:
+        """Seconds until the longest backlog of a run was gone, a mean."""
+        runs = self._of(seeds)
+        return sum(run.backlog_s for run in runs) / len(runs)
+
     def _of(self, seeds: Sequence[int] | None) -> Sequence[Outcome]:
         return self.runs if seeds is None else [self.runs[seed] for seed in seeds]
 
@@ -46,6 +51,7 @@ class AtAim:
 
     hours: float
     changes: float
+    backlog_s: float
 
 
 def at_aim(points: Sequence[Point], seeds: Sequence[int] | None = None) -> AtAim | None:
@@ -55,14 +61,17 @@ def at_aim(points: Sequence[Point], seeds: Sequence[int] | None = None) -> AtAim
     ordered = sorted(points, key=lambda point: point.hours(seeds))
     for point in ordered:
         if point.violations(seeds) <= allowed:
-            found.append(AtAim(point.hours(seeds), point.changes(seeds)))
+            found.append(_between(point, point, 0.0, seeds))
     for lean, lavish in pairwise(ordered):
         if lean.violations(seeds) > allowed >= lavish.violations(seeds):
             share = between(lean.violations(seeds), lavish.violations(seeds), allowed)
-            hours = lean.hours(seeds) + share * (lavish.hours(seeds) - lean.hours(seeds))
-            changes = lean.changes(seeds) + share * (lavish.changes(seeds) - lean.changes(seeds))
-            found.append(AtAim(hours, changes))
+            found.append(_between(lean, lavish, share, seeds))
     return min(found, key=lambda at: at.hours, default=None)
+
+
+def _between(lean: Point, lavish: Point, share: float, seeds: Sequence[int] | None) -> AtAim:
+    figures = (Point.hours, Point.changes, Point.backlog_s)
+    return AtAim(*(of(lean, seeds) + share * (of(lavish, seeds) - of(lean, seeds)) for of in figures))
 
 
 def between(high: float, low: float, value: float) -> float:

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.bench.autoscaling.fleet import MACHINES, Fleet, Workload
-from tests.bench.autoscaling.kernel import Engine
+from tests.bench.autoscaling.fleet import MACHINES, QUEUED, UPS, WAITING, Fleet, Workload
+from tests.bench.autoscaling.kernel import Engine, Floats
 from tests.bench.autoscaling.known.autoscaler import Autoscaler
 from tests.bench.autoscaling.known.fixed import Static, work_s
 
@@ -33,6 +33,8 @@ class Outcome:
     """From each order to the end of its last request."""
     changes_per_day: float
     """Orders that differ from the one before."""
+    backlog_s: int
+    """The longest time until a backlog was gone: more requests waiting than there are replicas up."""
 
     @property
     def attainment(self) -> float:
@@ -77,7 +79,14 @@ def outcome(fleet: Fleet, since_s: int) -> Outcome:
         violations=int((counted & ~is_in_time(fleet)).sum()),
         gpu_hours=float(fleet.rows[since_s + 1 :, MACHINES].sum()) / 3600,
         changes_per_day=fleet.changes * 86_400 / workload.seconds,
+        backlog_s=_longest(fleet.rows[since_s + 1 :]),
     )
+
+
+def _longest(rows: Floats) -> int:
+    has_backlog = rows[:, WAITING] + rows[:, QUEUED] > rows[:, UPS]
+    edges = np.flatnonzero(np.diff(has_backlog, prepend=False, append=False))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
 def is_counted(fleet: Fleet) -> Flags:

@@ -15,7 +15,7 @@ from tests.unit.bench.autoscaling.fleets import PLAIN, workload
 
 def points(*pairs: tuple[int, float], changes: float = 10) -> list[Point]:
     """Of (violations in 10,000, GPU-hours)."""
-    return [Point(hours, (Outcome(10_000, violations, hours, changes),) * 3) for violations, hours in pairs]
+    return [Point(hours, (Outcome(10_000, violations, hours, changes, 0),) * 3) for violations, hours in pairs]
 
 
 @pytest.mark.parametrize(

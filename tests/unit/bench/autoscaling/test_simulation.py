@@ -59,3 +59,11 @@ def test_the_order_is_held_within_bounds() -> None:
 def test_it_begins_with_what_the_first_minute_needs() -> None:
     arrivals = Workload("day", np.array([0.0, 1.0, 70.0]), np.array([3000, 3000, 9000]), np.array([1, 1, 1]), 90)
     assert at_first(PLAIN._replace(prompt_s=0.01), arrivals) == 3
+
+
+def test_a_backlog_is_more_waiting_than_there_are_replicas_and_its_time_until_it_is_gone() -> None:
+    # One replica with four seats answers four in 2.5 s (80 steps): of twelve eight wait, then four, then none.
+    crowd = day(*[(0.5, 1, 80)] * 12, (20.5, 1, 1), seconds=120)
+    found = simulate(QUICK._replace(ongoing=16), crowd, 0, Static(1))
+    assert found.backlog_s == 5
+    assert simulate(QUICK._replace(ongoing=16), crowd, 0, Static(3)).backlog_s == 0
