@@ -100,6 +100,30 @@ async def test_each_line_of_the_log_is_one_json_object_without_keys_and_prompts(
     assert KEY.partition(".")[2].encode() not in b"".join(lines)
 
 
+ODD_PATHS = {
+    "a quote": b'/team-a/lla"ma/v1/models',
+    "a quote at the end of a part": b'/team-a/llama"/v1/models',
+    "a backslash": b"/team-a/lla\\ma/v1/chat/completions",
+    "a backslash at the end of a part": b"/team-a\\/llama\\/v1/models",
+    "a backslash at the end": b"/v1/models\\",
+    "a quote under the shared URL": b'/v1/models/"llama"',
+    "cut off within": b"/" + b'"\\' * 300,
+}
+
+
+@pytest.mark.parametrize("name", ODD_PATHS)
+async def test_a_path_that_json_would_escape_is_no_url_and_harms_no_json(stack: Stack, name: str) -> None:
+    path, ours = ODD_PATHS[name], {"namespace": "-", "service": "-", "reason": "unknown_url"}
+    counted = stack.figure("llmservice_gateway_refused_total", **ours)
+    answer = await stack.raw(b"GET %s HTTP/1.1\r\nHost: h\r\nX-Request-Id: odd\r\nConnection: close\r\n\r\n" % path)
+    error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert error["code"] == "unknown_url"
+    assert error["message"] == f"Unknown request URL: GET {path[:512].decode()}."
+    await eventually(lambda: stack.figure("llmservice_gateway_refused_total", **ours) == counted + 1)
+    lines = (json.loads(line) for line in log(stack).read_bytes().splitlines() if b'"request_id":"odd"' in line)
+    assert [line["route"] for line in lines if line["path"] == path[:512].decode()] == ["-"]
+
+
 async def resident_kb(stack: Stack) -> int:
     """HAProxy's memory."""
     reader, writer = await asyncio.open_unix_connection(stack.settings.socket)
