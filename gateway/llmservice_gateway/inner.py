@@ -49,8 +49,8 @@ def inner_app(
         return _answer(error, error.anthropic_body(request_id, **limits) if request_id else error.body(**limits))
 
     app = web.Application(middlewares=[_shaped])
-    app.router.add_post("/refused/large", refused)
-    app.router.add_post("/refused/large/anthropic/{id}", refused)
+    for path in ("/refused/large", "/refused/large/anthropic/{id}"):
+        app.router.add_route("*", path, refused)
     app.router.add_post("/v1/{api:.*}", activator.answer)
     app.router.add_post("/v2/{api:.*}", activator.answer)
     app.router.add_get("/v1/models", every_model)

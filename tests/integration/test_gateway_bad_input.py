@@ -220,6 +220,12 @@ async def test_a_large_refused_body_still_gets_its_answer(stack: Stack) -> None:
         assert answer.status == 413
 
 
+async def test_a_large_body_where_none_belongs_is_refused_as_anywhere(stack: Stack) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    answer = await stack.ask("GET", "/v1/models", data=io.BytesIO(b"x" * 12_000_000), headers=headers)
+    assert (answer.status, answer.error["code"]) == (413, "request_too_large")
+
+
 async def test_compressed_bodies_are_refused(stack: Stack) -> None:
     headers = {"Authorization": f"Bearer {KEY}", "Content-Encoding": "gzip"}
     for path in ("/v1/completions", "/team-a/llama/v1/completions"):

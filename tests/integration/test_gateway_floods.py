@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
+from llmservice_gateway.pace import Pace
 from tests.integration.gateway_stack import Stack, running
 from tests.unit.gateway.builders import apikey, llmservice, secret_key
 
@@ -84,3 +85,21 @@ async def test_no_request_of_another_key_is_refused_or_lost(stack: Stack, name: 
     assert Counter(asked) == {json.dumps(body).encode(): TIMES for body in BODIES}
     assert set(flooding.statuses) <= flood.statuses
     assert flooding.statuses.total() >= flood.least
+
+
+@pytest.mark.parametrize(("key", "owner"), [(LARGE, f"{2:016x}"), (None, "")], ids=["of a key", "of an Open service"])
+async def test_a_body_that_is_too_large_is_read_at_its_own_keys_pace(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, key: str | None, owner: str
+) -> None:
+    owners = set()
+
+    async def keep(_: Pace, whose: str, __: int) -> None:
+        owners.add(whose)
+
+    monkeypatch.setattr(Pace, "keep", keep)
+    await stack.put("llmservices", llmservice("open", address=stack.upstream.address, mode="Open"))
+    headers = {"x-llmservice-key-id": f"{1:016x}"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    body = io.BytesIO(b"x" * (stack.settings.large_body + 1))
+    answer = await stack.ask("POST", f"/team-a/open{CHAT}", data=body, headers=headers)
+    assert (answer.status, answer.error["code"]) == (413, "request_too_large")
+    assert owners == {owner}
