@@ -19,6 +19,7 @@ NEVER: Final = 2**53
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+_PATTERN: Final = re.compile(r"[A-Za-z0-9*?._:/-]+")
 _KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -168,7 +169,7 @@ def key(raw: Mapping[str, Any]) -> Key | None:
         name=str(name),
         created=_seconds(metadata),
         proofs=(issued,) if previous is None else (issued, previous),
-        models=() if admin else tuple(_strings(spec, "models")) if "models" in spec else ("*",),
+        models=() if admin else _patterns(spec),
         limits=_limits(_mapping(spec, "limits")),
         admin=admin,
     )
@@ -178,6 +179,12 @@ def _proof(raw: Mapping[str, Any], expires: int | None) -> Proof | None:
     if expires is None or not _fits(_KEY_ID, raw.get("id")) or not _fits(_DIGEST, raw.get("digest")):
         return None
     return Proof(raw["id"], raw["digest"], expires)
+
+
+def _patterns(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    if "models" not in spec:
+        return ("*",)
+    return tuple(each for each in _strings(spec, "models") if _fits(_PATTERN, each))
 
 
 def _limits(raw: Mapping[str, Any]) -> Limits:

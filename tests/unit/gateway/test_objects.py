@@ -1,5 +1,6 @@
 """Objects that are not as the schema says: less is read, nothing is raised."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmservice_gateway import objects
+from llmservice_gateway.desired import desired_maps
+from llmservice_gateway.mapdiff import changes
 from llmservice_gateway.objects import Address
 from tests.unit.gateway.builders import apikey, llmservice
 
@@ -34,6 +37,16 @@ def test_a_key_that_was_not_issued_is_none(status: Any) -> None:
 @pytest.mark.parametrize("metadata", [{}, None, {"name": "a"}, {"name": "A b", "namespace": "x"}, {"name": 1}])
 def test_a_service_without_a_usable_name_is_none(metadata: Any) -> None:
     assert objects.service(llmservice("a") | {"metadata": metadata}) is None
+
+
+def test_names_that_no_map_can_hold_open_nothing() -> None:
+    odd = ["llama:a b", "llama:a;b", "llama:a\nb", "llama:\u00e9", "", "[a]"]
+    key, service = objects.key(apikey(1, models=[*odd, "llama:a"])), objects.service(llmservice("llama", dynamic=True))
+    assert key is not None
+    assert service is not None
+    assert key.models == ("llama:a",)
+    todo = changes({}, desired_maps([service], [key], "0" * 64))
+    assert any("llama:a" in change.command(Path("/maps")) for change in todo)
 
 
 ODD = ["", "x", "a/b", "é\0", "0" * 64, "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "1.1.1.1:1"]
