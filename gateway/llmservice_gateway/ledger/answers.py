@@ -97,6 +97,8 @@ def _said(error: Exception, request: web.Request, metrics: Metrics) -> ApiError:
             return TOKENS_UNKNOWN
         case web.HTTPException():
             return _of_aiohttp(error)
+        case ConnectionError() | web.RequestPayloadError():  # a sender that broke off: a worker that ends is no failure
+            return BAD_HTTP
     _LOG.error("%s %s", request.method, request.path, exc_info=error)
     return INTERNAL
 

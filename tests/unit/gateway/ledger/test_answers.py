@@ -38,3 +38,16 @@ async def test_a_cause_is_in_the_log_only(
     assert (said.status, code in said.text) == (status, True)
     assert "10.0.0.7" not in said.text
     assert CAUSE in caplog.text
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("Connection lost"), web.RequestPayloadError("cut off")])
+async def test_a_sender_that_breaks_off_is_no_failure_of_the_ledger(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: web.Request) -> web.StreamResponse:
+        raise error
+
+    request = make_mocked_request("POST", "/v1/events", writer=Mock(output_size=0))
+    said = await failures(Metrics())(request, broken)
+    assert said.status == 400
+    assert caplog.records == []
