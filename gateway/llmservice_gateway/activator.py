@@ -151,7 +151,7 @@ class Activator:
 
 
 def _api(request: web.Request) -> str:
-    return request.path.removeprefix("/v1/")
+    return request.path.removeprefix("/v1/").removeprefix("/v2/")
 
 
 def _engine(request: web.Request) -> str:

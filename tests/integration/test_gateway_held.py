@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from llmservice_gateway.endpoints import SILENT
 from tests.integration.gateway_stack import Stack, completion, event, free_ports, running
 from tests.integration.holding import CHAT, HI, KEY, LIST, Asking, cold, held, one_after_the_other, up
 from tests.unit.gateway.builders import PEPPER, apikey
@@ -104,6 +105,13 @@ async def test_a_stream_is_told_that_it_waits_and_then_that_it_failed(stack: Sta
     kind, data = error.split(b"\n")
     assert kind == b"event: error"
     assert json.loads(data.removeprefix(b"data: "))["error"]["type"] == "overloaded_error"
+
+
+async def test_what_never_streams_is_told_nothing_before_its_answer(stack: Stack) -> None:
+    await stack.put("llmservices", cold(hold=(20, 2)))
+    paths = ["/v2/rerank", *(f"/v1/{api}" for api in SILENT)]
+    answers = await asyncio.gather(*(raw_stream(stack, path) for path in paths))
+    assert {path: status for path, (status, _) in zip(paths, answers, strict=True)} == dict.fromkeys(paths, 503)
 
 
 async def test_clients_read_a_stream_that_began_with_waiting(stack: Stack) -> None:
