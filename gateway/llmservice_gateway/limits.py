@@ -68,7 +68,7 @@ def told(answer: Any) -> Told:
         }
         blocks = {str(key): Block(int(each["until"]), str(each["budget"])) for key, each in answer["blocks"].items()}
         return Told(int(answer["version"]), keys, blocks)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise NotUnderstood(f"{type(error).__name__}: {error}") from error
 
 

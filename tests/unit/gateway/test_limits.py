@@ -40,6 +40,7 @@ def test_an_answer_is_read() -> None:
     [
         *(None, [], {}, {"version": 1}, {"version": "x", "keys": {}, "blocks": {}}),
         {"version": 1, "keys": [], "blocks": {}},
+        {"version": float("inf"), "keys": {}, "blocks": {}},
         {"version": 1, "keys": {K1: {"minute": NOW}}, "blocks": {}},
         {"version": 1, "keys": {}, "blocks": {K1: {"until": "soon", "budget": "b"}}},
     ],
