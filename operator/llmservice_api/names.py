@@ -32,6 +32,8 @@ FETCH_CONTAINER: Final = "fetch"
 FETCH_PORT: Final = 8091
 """Of a pod that downloads its model: `/progress`, for the operator."""
 GATEWAY_SERVICE: Final = "gateway"
+OPERATOR_LEASE: Final = "llmservice-operator"
+"""Held by the one operator that writes."""
 KEY_PREFIX: Final = "llms"
 PROBE_KEY_ID: Final = "probe"
 """Of requests by which the operator asks whether a model answers."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import secrets
 import socket
 import sys
 import time
@@ -25,6 +26,7 @@ from llmservice_operator.cold_start_metrics import ColdStarts
 from llmservice_operator.gpupools import PoolReporter
 from llmservice_operator.handlers import WATCHED, Router, configure, registry
 from llmservice_operator.keys import pepper_from, probe_key
+from llmservice_operator.leader import Elector, NotLeaderError, terms
 from llmservice_operator.metrics import Metrics
 from llmservice_operator.observed import Install
 from llmservice_operator.probe import HttpProber
@@ -38,6 +40,7 @@ from llmservice_operator.workqueue import KeyQueue
 log = logging.getLogger("llmservice")
 _CREDENTIALS_SECONDS: Final = 60.0
 _KEY_WORKERS: Final = 4
+_WATCHER: Final = "watcher for "
 
 
 def login(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
@@ -75,33 +78,53 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def live_watchers() -> set[str]:
-    """Plurals that kopf has a living watcher task for."""
+def since_boot() -> float:
+    """Seconds since the machine started, those that it slept included: a leader that slept must know."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def live_watchers() -> set[tuple[str, str]]:
+    """Plural and namespace (`None`: all, or none) of each watcher that kopf has a living task for."""
     names = [task.get_name() for task in asyncio.all_tasks() if not task.done()]
-    return {name.removeprefix("watcher for ").split(".", 1)[0] for name in names if name.startswith("watcher for ")}
+    of = [name.removeprefix(_WATCHER).partition("@") for name in names if name.startswith(_WATCHER)]
+    return {(resource.split(".", 1)[0], namespace) for resource, _, namespace in of}
 
 
 async def run(settings: Settings, prober: Prober | None = None) -> None:
-    """Run until cancelled or stopped by a signal. `prober` None: real requests over HTTP."""
+    """Run until cancelled or stopped by a signal; NotLeaderError in a group: the Lease was lost.
+
+    `prober` None: real requests over HTTP.
+    """
     kopf_settings = kopf.OperatorSettings()
     configure(kopf_settings)
     pepper = read_pepper(settings.pepper_file)
     store, metrics = Store(), Metrics(CollectorRegistry())
-    metrics.registry.register(ServiceMetrics(lambda: list(store.of_kind(LLMSERVICES))))
     async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(connect(access(kopf_settings, time.monotonic)))
+        known = access(kopf_settings, time.monotonic)
+        elector = _elector(settings, await stack.enter_async_context(connect(known, connections=1)))
+        stack.push_async_callback(elector.release)
+        cluster = await stack.enter_async_context(connect(known, may_write=elector.require, on_answer=metrics.answered))
+        metrics.registry.register(ServiceMetrics(lambda: list(store.of_kind(LLMSERVICES)) if elector.leads else []))
         if prober is None:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             prober = HttpProber(session, probe_key(pepper).text, settings.install.gateway_url)
         router = _router(store, cluster, prober, settings.install, pepper, metrics)
+        queues: dict[str, KeyQueue[Any]] = {
+            "LLMService": router.services,
+            "APIKey": router.api_keys,
+            "GPUPool": router.pools,
+        }
+        metrics.watch(queues, lambda: elector.leads)
         relister = Relister(store, cluster, router, settings.relist_seconds, settings.namespaces)
         health = health_module.Health(
-            settings.relist_seconds, time.monotonic, lambda: sorted(relister.served - live_watchers())
+            settings.relist_seconds,
+            time.monotonic,
+            lambda: health_module.dead_watchers(relister.served, live_watchers()),
         )
         runner = await health_module.serve(health, metrics.registry, settings.port)
         stack.push_async_callback(runner.cleanup)
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(work) for work in _background(settings, router, relister, health)]
+            background = [tasks.create_task(work) for work in _background(settings, router, relister, health, elector)]
             await kopf.operator(
                 registry=_registry(router, store),
                 settings=kopf_settings,
@@ -112,29 +135,51 @@ async def run(settings: Settings, prober: Prober | None = None) -> None:
                 task.cancel()
 
 
+def _elector(settings: Settings, leases: Cluster) -> Elector:
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"  # a container that restarts keeps its host's name
+    return Elector(
+        leases,
+        settings.install.namespace,
+        identity,
+        terms(settings.lease_seconds),
+        since_boot,
+        lambda: datetime.now(UTC),
+    )
+
+
 def _router(
     store: Store, cluster: Cluster, prober: Prober, install: Install, pepper: bytes, metrics: Metrics
 ) -> Router:
     """The three queues, each with what reconciles its keys."""
     instance = socket.gethostname()
-    reconciler = Reconciler(store, cluster, prober, install, now, instance, cold_starts=ColdStarts(metrics.registry))
+    reconciler = Reconciler(
+        store,
+        cluster,
+        prober,
+        install,
+        now,
+        instance,
+        on_status=metrics.status_written,
+        cold_starts=ColdStarts(metrics.registry),
+    )
     issuer = KeyIssuer(store, cluster, install, pepper, new_key, now, instance)
     reporter = PoolReporter(store, cluster, now)
-    router = Router(
+    return Router(
         store=store,
         services=KeyQueue(metrics.timed("LLMService", reconciler.reconcile), metrics.failed("LLMService", log)),
         api_keys=KeyQueue(metrics.timed("APIKey", issuer.reconcile), metrics.failed("APIKey", log)),
         pools=KeyQueue(metrics.timed("GPUPool", reporter.reconcile), metrics.failed("GPUPool", log)),
     )
-    metrics.watch_queues({"LLMService": router.services, "APIKey": router.api_keys, "GPUPool": router.pools})
-    return router
 
 
 def _background(
-    settings: Settings, router: Router, relister: Relister, health: health_module.Health
+    settings: Settings, router: Router, relister: Relister, health: health_module.Health, elector: Elector
 ) -> list[Coroutine[Any, Any, None]]:
-    """What runs beside the watches. Workers wait for the first relist: before, a child that is there looks deleted."""
-    synced = asyncio.Event()
+    """What runs beside the watches. Workers wait for the first relist: before, a child that is there looks deleted.
+
+    A standby watches and queues as the leader does, and has its workers wait: to take over is to let them begin.
+    """
+    synced, elected = asyncio.Event(), asyncio.Event()
 
     def relisted() -> None:
         health.relisted()
@@ -142,9 +187,11 @@ def _background(
 
     async def work(queue: KeyQueue[Any]) -> None:
         await synced.wait()
+        await elected.wait()
         await queue.work()
 
     return [
+        elector.run(elected.set),
         health.tick(),
         relister.run(relisted),
         *(work(router.services) for _ in range(settings.workers)),
@@ -160,7 +207,7 @@ def _registry(router: Router, store: Store) -> kopf.OperatorRegistry:
 
 
 def main() -> int:
-    """Exit 2 on a wrong setting, with one line that says which."""
+    """Exit 2 on a wrong setting, with one line that says which; 1 where leadership was lost."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -168,11 +215,20 @@ def main() -> int:
     try:
         settings = from_environment(os.environ)
         log.info("watching %s", ", ".join(WATCHED))
-        asyncio.run(run(settings))
+        return _run(settings)
     except SettingsError as error:
         print(f"llmservice-operator: {error}", file=sys.stderr)
         return 2
-    return 0
+
+
+def _run(settings: Settings) -> int:
+    code = 0
+    try:
+        asyncio.run(run(settings))
+    except* NotLeaderError as lost:
+        log.error("ending, so that another operator leads: %s", lost.exceptions[0])
+        code = 1
+    return code
 
 
 if __name__ == "__main__":

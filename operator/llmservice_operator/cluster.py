@@ -5,6 +5,7 @@ decodes each answer into models (docs/decisions/0050).
 """
 
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -12,10 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.connector import AddrInfoType, Connection
 
 from llmservice_api.names import API_VERSION, APIKEYS, BUDGETS, FIELD_MANAGER, GPUPOOLS, LLMSERVICES
 
 Json = dict[str, Any]
+Answered = Callable[[str, str, str], None]
+"""Told of every answer: the resource (such as `llmservices/status`), the verb, the reason of a refusal or ""."""
 
 API_VERSIONS: Final[Mapping[str, str]] = {
     LLMSERVICES: API_VERSION,
@@ -34,8 +38,11 @@ API_VERSIONS: Final[Mapping[str, str]] = {
     "ingresses": "networking.k8s.io/v1",
     "ingressclasses": "networking.k8s.io/v1",
     "poddisruptionbudgets": "policy/v1",
+    "leases": "coordination.k8s.io/v1",
 }
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=5)
+_VERBS: Final = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_UNACKNOWLEDGED_MS: Final = 4000
 
 
 class ApiError(Exception):
@@ -60,20 +67,21 @@ class Access:
 class Cluster:
     """The API server, by plural names and plain objects."""
 
-    def __init__(self, session: aiohttp.ClientSession, access: Access) -> None:
+    def __init__(self, session: aiohttp.ClientSession, access: Access, on_answer: Answered = lambda *_: None) -> None:
         self._session = session
         self._access = access
+        self._on_answer = on_answer
 
     async def list(self, plural: str, label_selector: str = "", namespace: str = "") -> list[Json]:
         """All objects of a kind, in one namespace or in all."""
-        answer = await self._call("GET", _path(plural, namespace), params={"labelSelector": label_selector})
+        answer = await self._call("GET", (plural, namespace, ""), params={"labelSelector": label_selector})
         api_version, kind = answer["apiVersion"], answer["kind"].removesuffix("List")
         return [{"apiVersion": api_version, "kind": kind, **item} for item in answer["items"]]
 
     async def get(self, plural: str, namespace: str, name: str) -> Json | None:
         """One object, or None where there is none."""
         try:
-            return await self._call("GET", _path(plural, namespace, name))
+            return await self._call("GET", (plural, namespace, name))
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -84,7 +92,7 @@ class Cluster:
         try:
             return await self._call(
                 "PATCH",
-                _path(plural, namespace, name),
+                (plural, namespace, name),
                 body={},
                 content_type="application/merge-patch+json",
                 accept="application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
@@ -99,7 +107,7 @@ class Cluster:
         metadata = obj["metadata"]
         return await self._call(
             "PATCH",
-            _path(plural, metadata.get("namespace", ""), metadata["name"]),
+            (plural, metadata.get("namespace", ""), metadata["name"]),
             params={
                 "fieldManager": FIELD_MANAGER,
                 "force": "true" if force else "false",
@@ -120,7 +128,8 @@ class Cluster:
         }
         return await self._call(
             "PATCH",
-            _path(plural, namespace, name) + "/status",
+            (plural, namespace, name),
+            part="/status",
             params={"fieldManager": FIELD_MANAGER, "force": "true"},
             body=body,
             content_type="application/apply-patch+yaml",
@@ -130,37 +139,55 @@ class Cluster:
         """Delete the object of this uid and what it owns; one that is gone already is no error."""
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
-            await self._call("DELETE", _path(plural, namespace, name), body=options)
+            await self._call("DELETE", (plural, namespace, name), body=options)
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
 
+    async def create(self, plural: str, obj: Json) -> Json:
+        """Create an object; 409 where one of its name is there."""
+        return await self._call("POST", (plural, obj["metadata"]["namespace"], ""), body=obj)
+
+    async def replace(self, plural: str, obj: Json) -> Json:
+        """Replace the whole object; 409 where it is no longer of the resourceVersion that `obj` bears."""
+        metadata = obj["metadata"]
+        return await self._call("PUT", (plural, metadata["namespace"], metadata["name"]), body=obj)
+
     async def create_event(self, event: Json) -> None:
         """Record an Event in the namespace that it names."""
-        await self._call("POST", _path("events", event["metadata"]["namespace"]), body=event)
+        await self._call("POST", ("events", event["metadata"]["namespace"], ""), body=event)
 
     async def _call(
         self,
         method: str,
-        path: str,
+        of: tuple[str, str, str],
         *,
+        part: str = "",
         params: Mapping[str, str] | None = None,
         body: Json | None = None,
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Json:
+        """One request for the plural, namespace and name of `of`; ApiError, counted, where it is not granted."""
         try:
             async with self._session.request(
                 method,
-                self._access.server + path,
+                self._access.server + _path(*of) + part,
                 params={key: value for key, value in (params or {}).items() if value},
                 data=None if body is None else json.dumps(body),
                 headers={"Accept": accept, "Content-Type": content_type, **self._access.headers()},
                 ssl=self._access.tls,
             ) as response:
-                return _answer(response.status, await response.text())
-        except aiohttp.ClientError as error:
-            raise ApiError(503, "Unreachable", f"{type(error).__name__}: {error}") from error
+                answer = _answer(response.status, await response.text())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            unreachable = ApiError(503, "Unreachable", f"{type(error).__name__}: {error}")
+            self._on_answer(of[0] + part, _VERBS[method], unreachable.reason)
+            raise unreachable from error
+        except ApiError as error:
+            self._on_answer(of[0] + part, _VERBS[method], error.reason)
+            raise
+        self._on_answer(of[0] + part, _VERBS[method], "")
+        return answer
 
 
 def _path(plural: str, namespace: str = "", name: str = "") -> str:
@@ -184,8 +211,31 @@ def _answer(status: int, text: str) -> Json:
 
 
 @asynccontextmanager
-async def connect(access: Access, connections: int = 32) -> AsyncIterator[Cluster]:
-    """A Cluster with a connection pool of its own."""
-    connector = aiohttp.TCPConnector(limit=connections)
-    async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session:
-        yield Cluster(session, access)
+async def connect(
+    access: Access,
+    connections: int = 32,
+    may_write: Callable[[], None] = lambda: None,
+    on_answer: Answered = lambda *_: None,
+) -> AsyncIterator[Cluster]:
+    """A Cluster with a connection pool of its own.
+
+    `may_write` raises where a write is forbidden. It is asked when a request has its connection and nothing stands
+    between it and the wire: one that waited, or whose process was stopped, while leadership went is not sent.
+    """
+
+    class Request(aiohttp.ClientRequest):
+        async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+            if self.method != "GET":
+                may_write()
+            return await super().send(conn)
+
+    connector = aiohttp.TCPConnector(limit=connections, socket_factory=_socket)
+    async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, request_class=Request) as session:
+        yield Cluster(session, access, on_answer)
+
+
+def _socket(address: AddrInfoType) -> socket.socket:
+    """A socket whose unacknowledged bytes the kernel drops: a write must not arrive when another operator leads."""
+    found = socket.socket(*address[:3])
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
+    return found

@@ -1,12 +1,14 @@
 """Whether the operator still sees: watchers alive, relist recent, loop not lagging; and its metrics, over HTTP."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from llmservice_operator.handlers import SHARED
 
 _RELISTS_MISSED: Final = 3
 _TICK: Final = 1.0
@@ -45,6 +47,21 @@ class Health:
         if now - self.last_tick > _LAG_LIMIT:
             found.append(f"event loop lags by {now - self.last_tick:.0f} s")
         return found
+
+
+def dead_watchers(served: Collection[str], live: Collection[tuple[str, str]]) -> list[str]:
+    """Of the kinds that the API server has those without a watcher, in any namespace in which others are watched."""
+    namespaces = {namespace for plural, namespace in live if plural not in SHARED}
+    some = {plural for plural, _ in live}
+    dead = [plural for plural in served if plural not in some]
+    dead += [
+        f"{plural} in {namespace}"
+        for plural in served
+        if plural in some and plural not in SHARED
+        for namespace in namespaces
+        if (plural, namespace) not in live
+    ]
+    return sorted(dead)
 
 
 async def serve(health: Health, registry: CollectorRegistry, port: int) -> web.AppRunner:

@@ -54,7 +54,7 @@ class Prober(Protocol):
 
 @dataclass
 class Reconciler:
-    """What reconciling takes: the watched objects, the API server, real requests, a clock."""
+    """What reconciling takes: the watched objects, the API server, real requests, a clock; who is told of a status."""
 
     store: Store
     cluster: Cluster
@@ -62,6 +62,7 @@ class Reconciler:
     install: Install
     clock: Callable[[], datetime]
     instance: str
+    on_status: Callable[[Json, Json, datetime], None] = lambda *_: None
     settled: Settled = field(default_factory=Settled)
     cold_starts: ColdStarts = field(default_factory=ColdStarts)
 
@@ -128,6 +129,7 @@ class Reconciler:
             before = service.get("status") or {}
             self.cold_starts.written(before, wanted)
             told = news(found, before.get("conditions", []))
+            self.on_status(service, wanted, self.clock())
             await record(self.cluster, "LLMService", service, told, self.clock(), self.instance)
 
     async def _say_invalid(self, service: Json, error: ValidationError) -> None:

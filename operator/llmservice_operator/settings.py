@@ -14,7 +14,10 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`namespaces` empty: all. `pepper_file` holds base64 text (docs/decisions/0001)."""
+    """`namespaces` empty: all. `pepper_file` holds base64 text (docs/decisions/0001).
+
+    `lease_seconds`: how long another operator waits for a leader that is silent.
+    """
 
     install: Install
     pepper_file: Path
@@ -22,6 +25,7 @@ class Settings:
     workers: int
     relist_seconds: float
     port: int
+    lease_seconds: float = 15
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -47,6 +51,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         workers=_count(environment, "LLMSERVICE_WORKERS", "16"),
         relist_seconds=_number(environment, "LLMSERVICE_RELIST_SECONDS", "300"),
         port=_count(environment, "LLMSERVICE_PORT", "8080"),
+        lease_seconds=_count(environment, "LLMSERVICE_LEASE_SECONDS", "15"),
     )
 
 

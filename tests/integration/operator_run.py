@@ -72,7 +72,7 @@ class Running:
     begin: int
 
     def writes(self) -> list[str]:
-        """What it has written since it started, as `verb plural name`."""
+        """What it has written since it started, as `verb plural name`; Leases are not in the log."""
         found = [entry for entry in self.entries() if entry["verb"] in WRITES]
         return [
             f"{entry['verb']} {entry['objectRef']['resource']} {entry['objectRef'].get('name', '')}" for entry in found

@@ -76,7 +76,11 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
   verbs: [get, create, patch, delete]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, create, patch, update]
+  resourceNames: [llmservice-operator]
+  verbs: [get, update]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create] # which cannot be granted by name
 {{- end }}
 
 {{/* The gateway's agent watches two kinds, in all namespaces in every mode, and writes one field of status (when a

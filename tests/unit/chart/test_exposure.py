@@ -95,25 +95,27 @@ def test_the_gateway_understands_its_environment() -> None:
     assert str(settings.run_directory) == mounts["run"]
 
 
-def test_one_gateway_has_no_disruption_budget_that_would_block_a_drain() -> None:
-    assert render().of_kind("PodDisruptionBudget") == []
+def test_one_pod_has_no_disruption_budget_that_would_block_a_drain() -> None:
+    assert render("gateway.replicas=1", "operator.replicas=1").of_kind("PodDisruptionBudget") == []
 
 
-def test_two_gateways_are_never_evicted_at_once_and_stand_apart() -> None:
-    chart = render("gateway.replicas=2")
-    budget = chart.get("PodDisruptionBudget", "gateway")["spec"]
+@pytest.mark.parametrize("name", ["gateway", "operator"])
+def test_two_of_a_kind_are_never_evicted_at_once_and_stand_apart(name: str) -> None:
+    chart = render("gateway.replicas=2", "operator.replicas=2")
+    budget = chart.get("PodDisruptionBudget", name)["spec"]
     assert budget["maxUnavailable"] == 1
-    (spread,) = chart.pods()["gateway"]["topologySpreadConstraints"]
-    assert spread["labelSelector"] == budget["selector"]
+    (spread,) = chart.pods()[name]["topologySpreadConstraints"]
+    assert (spread["labelSelector"], spread["whenUnsatisfiable"]) == (budget["selector"], "ScheduleAnyway")
 
 
 def test_a_rollout_of_the_gateway_never_has_fewer_pods_than_wanted() -> None:
     assert render().get("Deployment", "gateway")["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
-def test_there_is_one_operator_at_a_time() -> None:
+def test_there_is_an_operator_that_stands_by_also_while_versions_change() -> None:
     spec = render().get("Deployment", "operator")["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["replicas"] == 2
+    assert "strategy" not in spec  # the Lease keeps two versions from writing at once
 
 
 def test_monitors_come_only_where_they_are_wanted_and_known() -> None:

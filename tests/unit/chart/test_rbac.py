@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 
+from llmservice_api.names import OPERATOR_LEASE
 from llmservice_operator.handlers import WATCHED
 from tests.unit.chart.rendering import NAMESPACE, Json, Rendered, render
 
@@ -60,6 +61,12 @@ def test_nobody_reads_secrets(verb: str, account: str) -> None:
 def test_ingresses_and_leases_are_written_in_the_releases_namespace_only() -> None:
     own = grants(render(), "operator", "Role", NAMESPACE)
     assert {resource for _, resource in own} == {"ingresses", "leases"}
+
+
+def test_the_operator_has_its_own_lease_only_where_that_can_be_said() -> None:
+    role = render().get("Role", "operator-own", NAMESPACE)
+    of_leases = [(rule["verbs"], rule.get("resourceNames")) for rule in role["rules"] if "leases" in rule["resources"]]
+    assert of_leases == [(["get", "update"], [OPERATOR_LEASE]), (["create"], None)]
 
 
 def test_the_gateway_reads_two_kinds_and_says_that_a_service_is_to_wake() -> None:

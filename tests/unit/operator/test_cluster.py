@@ -3,6 +3,7 @@
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,8 +45,8 @@ def server() -> ApiServer:
     return ApiServer()
 
 
-@pytest.fixture
-async def cluster(server: ApiServer) -> AsyncIterator[Cluster]:
+@asynccontextmanager
+async def serving(server: ApiServer) -> AsyncIterator[Access]:
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", server.handle)
     runner = web.AppRunner(app)
@@ -54,10 +55,14 @@ async def cluster(server: ApiServer) -> AsyncIterator[Cluster]:
     await site.start()
     port = runner.addresses[0][1]
     tokens = iter(f"Bearer {number}" for number in range(100))
-    access = Access(f"http://127.0.0.1:{port}", ssl.create_default_context(), lambda: {"Authorization": next(tokens)})
-    async with connect(access) as found:
-        yield found
+    yield Access(f"http://127.0.0.1:{port}", ssl.create_default_context(), lambda: {"Authorization": next(tokens)})
     await runner.cleanup()
+
+
+@pytest.fixture
+async def cluster(server: ApiServer) -> AsyncIterator[Cluster]:
+    async with serving(server) as access, connect(access) as found:
+        yield found
 
 
 OBJECT = {"metadata": {"name": "x", "namespace": "ns"}, "spec": {"a": 1}}
@@ -191,3 +196,50 @@ async def test_delete_that_is_forbidden(cluster: Cluster, server: ApiServer) -> 
     server.says(403, {})
     with pytest.raises(ApiError):
         await cluster.delete("services", "ns", "x", "u")
+
+
+async def test_a_write_is_not_sent_where_writing_is_forbidden_at_its_last_moment(server: ApiServer) -> None:
+    asked: list[str] = []
+
+    def may_write() -> None:
+        asked.append("write")
+        if len(asked) > 1:
+            raise LookupError("another leads")
+
+    async with serving(server) as access, connect(access, may_write=may_write) as cluster:
+        server.says(200, {"kind": "Service"})
+        await cluster.apply("services", OBJECT, force=True)
+        for write in (
+            cluster.apply("services", OBJECT, force=True),
+            cluster.apply_status("llmservices", "ns", "x", {}),
+            cluster.delete("services", "ns", "x", "u"),
+            cluster.create("leases", OBJECT),
+            cluster.replace("leases", OBJECT),
+            cluster.create_event(OBJECT),
+        ):
+            with pytest.raises(LookupError):
+                await write
+        await cluster.get("services", "ns", "x")
+    assert [method for method, *_ in server.seen] == ["PATCH", "GET"]
+    assert len(asked) == 7
+
+
+async def test_what_was_granted_and_what_was_refused_is_told_by_resource_and_verb(server: ApiServer) -> None:
+    told: list[tuple[str, str, str]] = []
+    async with (
+        serving(server) as access,
+        connect(access, on_answer=lambda *answer: told.append(answer)) as cluster,
+    ):
+        server.says(200, {"kind": "Service"})
+        await cluster.apply_status("llmservices", "ns", "x", {})
+        server.says(409, {"reason": "Conflict", "message": "m"})
+        with pytest.raises(ApiError):
+            await cluster.apply("services", OBJECT, force=False)
+        server.answer = None
+        with pytest.raises(ApiError):
+            await cluster.get("pods", "ns", "x")
+    assert told == [
+        ("llmservices/status", "patch", ""),
+        ("services", "patch", "Conflict"),
+        ("pods", "get", "Unreachable"),
+    ]
