@@ -76,6 +76,7 @@ KINDS: Final = (
             Column("URL", ".status.url"),
             Column("Queue", ".status.queueDepth", "integer", priority=1),
             Column("Revision", ".status.revision.active", priority=1),
+            Column("Cost/h", ".status.placement.costPerHour", priority=1),
             _AGE,
         ),
     ),

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from llmservice_api.base import INT32_MAX, ApiModel, rules
+from llmservice_api.base import INT32_MAX, ApiModel, Quantity, rules
 from llmservice_worker.args import EngineExtra
 
 Count = Annotated[int, Field(ge=1, le=INT32_MAX)]
@@ -35,9 +35,14 @@ class Engine(ApiModel):
         default=None, description="How the weights are quantized; default: as the model says."
     )
     tensor_parallel: Annotated[int, Field(ge=1, le=64)] | None = Field(
-        default=None, description="Accelerators that share one replica; default: 1."
+        default=None,
+        description="Accelerators that share one replica; default: the fewest that hold it, 1 where that is unknown.",
     )
     pipeline_parallel: Annotated[int, Field(ge=1, le=64)] | None = Field(
         default=None, description="Nodes that share one replica, each with tensorParallel accelerators; default: 1."
+    )
+    memory: Quantity | None = Field(
+        default=None,
+        description="Accelerator memory of one replica: weights, cache, overhead; default: estimated where possible.",
     )
     args: EngineArgs = Field(default=EngineArgs(), description="Further vLLM engine arguments.")

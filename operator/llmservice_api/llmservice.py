@@ -127,6 +127,9 @@ class Placement(ApiModel):
         description="GPUPools in order of preference; empty: the cheapest that fits.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
+    fallback_after: Duration = Field(
+        default="10m", description="How long a pod may wait for a node before the next of the pools is tried."
+    )
 
 
 class Hold(ApiModel):

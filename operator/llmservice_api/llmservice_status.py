@@ -16,11 +16,37 @@ class RevisionStatus(ApiModel):
     draining_since: str | None = Field(default=None, description="When the route left the older revisions, RFC 3339.")
 
 
+class PassedOver(ApiModel):
+    """A pool that had no node when one was wanted."""
+
+    pool: str = Field(description="GPUPool.")
+    since: str = Field(description="When its pods had waited for too long, RFC 3339.")
+    times: int = Field(description="How often in a row; tried again after 10m, then after twice as long each time.")
+
+
 class PlacementStatus(ApiModel):
     """Where it runs."""
 
-    pool: str = Field(description="GPUPool chosen.")
-    reason: str = Field(description="Why this pool.")
+    pool: str | None = Field(default=None, description="GPUPool chosen.")
+    reason: str | None = Field(default=None, description="Why this pool.")
+    accelerators: int | None = Field(default=None, description="Accelerators of one replica.")
+    memory: str | None = Field(default=None, description="Estimated memory that each of them needs.")
+    cost_per_hour: str | None = Field(
+        default=None, description="Price of what the desired replicas take of the pool's nodes, for an hour."
+    )
+    passed_over: list[PassedOver] | None = Field(default=None, description="Pools that had no node.")
+
+
+class ModelShape(ApiModel):
+    """What its memory is estimated from."""
+
+    of: str = Field(description="Source and revision that this is of.")
+    weights: int = Field(description="Bytes of the weights' files.")
+    stored_bits: int = Field(description="Bits of one weight; 0: quantized.")
+    cached: int = Field(description="Numbers that the cache keeps of one token.")
+    kv_heads: int = Field(description="Heads that keep keys and values.")
+    heads: int = Field(description="Attention heads.")
+    max_tokens: int = Field(description="Longest context.")
 
 
 class ModelStatus(ApiModel):
@@ -29,6 +55,7 @@ class ModelStatus(ApiModel):
     name: str = Field(description="Name in the API.")
     digest: str | None = Field(default=None, description="sha256:… over the names and digests of the model's files.")
     bytes: int | None = Field(default=None, description="Size of the model's files.")
+    shape: ModelShape | None = Field(default=None, description="What its config.json says, where it is public.")
 
 
 class ProgressStatus(ApiModel):

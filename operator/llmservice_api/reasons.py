@@ -40,6 +40,7 @@ class Reason(StrEnum):
     NODES_MATCH = "NodesMatch"
     NODES_ON_DEMAND = "NodesOnDemand"
     DOES_NOT_FIT = "DoesNotFit"
+    POOL_FULL = "PoolFull"
     TRUST_REMOTE_CODE_REFUSED = "TrustRemoteCodeRefused"
     # ModelReady
     MODEL_LOADED = "ModelLoaded"

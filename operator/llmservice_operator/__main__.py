@@ -25,6 +25,7 @@ from llmservice_operator.cluster import Access, Cluster, connect
 from llmservice_operator.cold_start_metrics import ColdStarts
 from llmservice_operator.gpupools import PoolReporter
 from llmservice_operator.handlers import WATCHED, Router, configure, registry
+from llmservice_operator.hub import Hub
 from llmservice_operator.keys import pepper_from, probe_key
 from llmservice_operator.leader import Elector, NotLeaderError, terms
 from llmservice_operator.metrics import Metrics
@@ -105,10 +106,11 @@ async def run(settings: Settings, prober: Prober | None = None) -> None:
         stack.push_async_callback(elector.release)
         cluster = await stack.enter_async_context(connect(known, may_write=elector.require, on_answer=metrics.answered))
         metrics.registry.register(ServiceMetrics(lambda: list(store.of_kind(LLMSERVICES)) if elector.leads else []))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
         if prober is None:
-            session = await stack.enter_async_context(aiohttp.ClientSession())
             prober = HttpProber(session, probe_key(pepper).text, settings.install.gateway_url)
-        router = _router(store, cluster, prober, settings.install, pepper, metrics)
+        hub = Hub(session, settings.hub_url, time.monotonic)
+        router = _router(store, cluster, prober, hub, settings.install, pepper, metrics)
         queues: dict[str, KeyQueue[Any]] = {
             "LLMService": router.services,
             "APIKey": router.api_keys,
@@ -148,7 +150,7 @@ def _elector(settings: Settings, leases: Cluster) -> Elector:
 
 
 def _router(
-    store: Store, cluster: Cluster, prober: Prober, install: Install, pepper: bytes, metrics: Metrics
+    store: Store, cluster: Cluster, prober: Prober, hub: Hub, install: Install, pepper: bytes, metrics: Metrics
 ) -> Router:
     """The three queues, each with what reconciles its keys."""
     instance = socket.gethostname()
@@ -159,6 +161,7 @@ def _router(
         install,
         now,
         instance,
+        models=hub,
         on_status=metrics.status_written,
         cold_starts=ColdStarts(metrics.registry),
     )

@@ -1,14 +1,15 @@
 """Read everything that bears on one LLMService, before anything is decided."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from llmservice_api.gpupool import GPUPoolSpec
-from llmservice_api.llmservice import LLMServiceSpec
+from llmservice_api.llmservice import LLMServiceSpec, ModelSpec
 from llmservice_api.names import GPUPOOLS, LABEL_NAMESPACE, LABEL_SERVICE, LLMSERVICES
+from llmservice_operator.memory import Shape, remembered
 from llmservice_operator.observed import Install, Observed
 from llmservice_operator.resources.adapters import adapter_claims
 from llmservice_operator.resources.ingress import ingress_name
@@ -21,6 +22,13 @@ Json = dict[str, Any]
 _DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
 
 
+class Models(Protocol):
+    """What can be known of a model before it is downloaded."""
+
+    async def shape(self, model: ModelSpec) -> Shape | None:
+        """What its memory depends on, or None."""
+
+
 class Reader(Protocol):
     """What is read from the API server directly, since no watch brings it."""
 
@@ -28,18 +36,23 @@ class Reader(Protocol):
         """One object, or None."""
 
 
-async def observe(store: Store, reader: Reader, install: Install, service: Json, now: datetime) -> Observed:
-    """The LLMService with all that bears on it. Raises ValidationError where its spec is not of this schema."""
+async def observe(
+    store: Store, reader: Reader, install: Install, service: Json, now: datetime, models: Models | None = None
+) -> Observed:
+    """The LLMService with all that bears on it; `models` None: no model is known before it is downloaded.
+
+    Raises ValidationError where its spec is not of this schema."""
     namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
     spec = in_force(LLMServiceSpec.model_validate(service["spec"]), now)
     own = [(ref, obj) for ref, obj in store.children(namespace, name) if ref.plural != "ingresses"]
     related = own + ingresses_of(store, install, namespace, name)
+    there = pools(store)
     return Observed(
         now=now,
         install=install,
         service=service,
         spec=spec,
-        pools=pools(store),
+        pools=there,
         node_labels=[node["metadata"].get("labels", {}) for node in store.of_kind("nodes")],
         children={ref: obj for ref, obj in related if ref.plural not in ("pods", "rayclusters")},
         clusters=[obj for ref, obj in related if ref.plural == "rayclusters"],
@@ -49,6 +62,8 @@ async def observe(store: Store, reader: Reader, install: Install, service: Json,
         has_default_class=any(_is_default(item) for item in store.of_kind("ingressclasses")),
         host_owner=_host_owner(store, install, namespace, name, spec),
         taken_names=_taken_names(store, service),
+        shape=await _shape(models, service, spec, there),
+        taken=_taken(store, service, there),
     )
 
 
@@ -61,6 +76,37 @@ def pools(store: Store) -> dict[str, GPUPoolSpec]:
         except ValidationError:
             continue
     return found
+
+
+async def _shape(
+    models: Models | None, service: Json, spec: LLMServiceSpec, there: Mapping[str, GPUPoolSpec]
+) -> Shape | None:
+    """Of the model: as status has it, else as it is told where something is to be placed by it. Nobody asks twice."""
+    status = service.get("status") or {}
+    known = remembered(status, spec.model)
+    is_settled = (
+        "active" in (status.get("revision") or {})
+        and status.get("observedGeneration") == service["metadata"]["generation"]
+    )
+    if models is None or known is not None or is_settled or spec.engine.memory is not None:
+        return known
+    return await models.shape(spec.model) if any(pool.accelerator for pool in there.values()) else None
+
+
+def _taken(store: Store, service: Json, there: Mapping[str, GPUPoolSpec]) -> dict[str, int]:
+    """Accelerators that other services have of pools that end somewhere.
+
+    Of two that come up at once each would see the other: only the older counts, so that one of them stays.
+    """
+    taken = dict.fromkeys((name for name, pool in there.items() if pool.max_nodes and pool.accelerator), 0)
+    for other in store.of_kind(LLMSERVICES) if taken else ():
+        status = other.get("status") or {}
+        placement = status.get("placement") or {}
+        comes_first = "active" in (status.get("revision") or {}) or _age(other) < _age(service)
+        if placement.get("pool") in taken and comes_first and other["metadata"]["uid"] != service["metadata"]["uid"]:
+            replicas = max(status.get("desiredReplicas", 0), status.get("replicas", 0))
+            taken[placement["pool"]] += placement.get("accelerators", 0) * replicas
+    return {name: count for name, count in taken.items() if count}
 
 
 def ingresses_of(store: Store, install: Install, namespace: str, name: str) -> list[tuple[Ref, Json]]:

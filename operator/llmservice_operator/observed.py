@@ -8,6 +8,7 @@ from typing import Any
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.reasons import ConditionType
+from llmservice_operator.memory import Shape
 from llmservice_operator.store import Ref
 from llmservice_worker.args import Task
 
@@ -93,6 +94,7 @@ class Observed:
 
     `spec`: as it holds now, by its schedules. `causes`: why workers have no engine, as they say it themselves.
     `taken_names`: names of its model by the older LLMService of the namespace that answers to them on the shared URL.
+    `shape`: of the model, where it is public. `taken`: accelerators of each pool that other services have.
     """
 
     now: datetime
@@ -115,6 +117,8 @@ class Observed:
     refused: Mapping[Ref, Refused] = field(default_factory=dict)
     missing_adapter_claim: str | None = None
     adapter_replicas: Replicas = Replicas()
+    shape: Shape | None = None
+    taken: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -1,12 +1,28 @@
 """Which pool a service runs on, and why not on the others: pure checks in an ordered list."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.reasons import Reason
+from llmservice_operator.memory import GIB, Shape, fewest, least, needed
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What placing a service looks at beside its spec.
+
+    `shape`: of its model, where it is known. `taken`: accelerators of each pool that other services have. `proved`: the
+    pool on which it has answered as the spec asks, with the accelerators of a stage there: no estimate knows better.
+    """
+
+    pools: Mapping[str, GPUPoolSpec]
+    node_labels: Sequence[Mapping[str, str]]
+    shape: Shape | None = None
+    taken: Mapping[str, int] = field(default_factory=dict)
+    proved: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -16,7 +32,22 @@ class Candidate:
     spec: LLMServiceSpec
     pool_name: str
     pool: GPUPoolSpec | None
-    node_labels: Sequence[Mapping[str, str]]
+    scene: Scene
+
+    @property
+    def stage(self) -> int | None:
+        """Accelerators in one node that a stage of a replica takes; None: one node has too few of them."""
+        accelerator = _pool(self).accelerator
+        if accelerator is None:
+            return self.spec.engine.tensor_parallel or 1
+        if self.scene.proved is not None and self.scene.proved[0] == self.pool_name:
+            return self.scene.proved[1]
+        return fewest(self.spec, self.scene.shape, accelerator)
+
+    @property
+    def stages(self) -> int:
+        """Nodes that share a replica."""
+        return self.spec.engine.pipeline_parallel or 1
 
 
 @dataclass(frozen=True)
@@ -29,11 +60,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Placed:
-    """The pool chosen, and why."""
+    """The pool chosen, and why; `spec` says how many accelerators a stage takes, `accelerators` of a whole replica.
+
+    `memory`: bytes that each of those needs, 0 where that is unknown.
+    """
 
     pool_name: str
     pool: GPUPoolSpec
     message: str
+    spec: LLMServiceSpec
+    accelerators: int
+    memory: float
 
 
 Check = Callable[[Candidate], Refusal | None]
@@ -63,7 +100,7 @@ def remote_code_is_refused(candidate: Candidate) -> Refusal | None:
 
 def accelerators_do_not_fit(candidate: Candidate) -> Refusal | None:
     """One node of the pool has fewer accelerators than a replica shares."""
-    wanted = _tensor_parallel(candidate)
+    wanted = candidate.spec.engine.tensor_parallel or 1
     accelerator = _pool(candidate).accelerator
     offered = accelerator.per_node if accelerator else 1
     if wanted <= offered:
@@ -75,17 +112,50 @@ def accelerators_do_not_fit(candidate: Candidate) -> Refusal | None:
     )
 
 
+def memory_does_not_fit(candidate: Candidate) -> Refusal | None:
+    """All accelerators of a node together hold less than the model takes."""
+    accelerator = _pool(candidate).accelerator
+    if accelerator is None or candidate.stage is not None:
+        return None
+    spec, shape = candidate.spec, candidate.scene.shape
+    enough = least(spec, shape, accelerator)
+    each = f"{needed(spec, shape, enough) / GIB:.1f}Gi each of weights, cache and overhead"
+    has = f"{accelerator.per_node}×{accelerator.memory}"
+    return Refusal(
+        Reason.DOES_NOT_FIT,
+        f"the model needs {enough}×{accelerator.memory} ({each}); pool {candidate.pool_name} has {has} a node: add a "
+        "larger pool, lower spec.engine.maxModelLen, or set spec.engine.memory where the estimate is wrong",
+    )
+
+
+def pool_is_full(candidate: Candidate) -> Refusal | None:
+    """Other services have so many of the pool's accelerators that a replica finds no room within maxNodes."""
+    pool, taken = _pool(candidate), candidate.scene.taken.get(candidate.pool_name, 0)
+    is_there = candidate.scene.proved is not None and candidate.scene.proved[0] == candidate.pool_name
+    if pool.accelerator is None or not pool.max_nodes or is_there:
+        return None
+    wanted = (candidate.stage or 1) * candidate.stages
+    there = pool.max_nodes * pool.accelerator.per_node
+    if taken + wanted <= there:
+        return None
+    return Refusal(
+        Reason.POOL_FULL,
+        f"pool {candidate.pool_name} has {there} accelerators (spec.maxNodes {pool.max_nodes} of "
+        f"{pool.accelerator.per_node}), other services take {taken} of them, and a replica needs {wanted}",
+    )
+
+
 def nodes_do_not_fit(candidate: Candidate) -> Refusal | None:
     """The pool has fewer nodes than the stages of a replica take, or no accelerators for them."""
-    stages, pool = candidate.spec.engine.pipeline_parallel or 1, _pool(candidate)
+    stages, pool = candidate.stages, _pool(candidate)
     if stages == 1:
         return None
     name = candidate.pool_name
     if pool.accelerator is None:
         message = f"spec.engine.pipelineParallel is {stages}, which takes accelerators; pool {name} has none"
         return Refusal(Reason.DOES_NOT_FIT, message)
-    each = _tensor_parallel(candidate)
-    nodes = pool.max_nodes or sum(matches(labels, pool.node_selector) for labels in candidate.node_labels)
+    each = candidate.stage or 1
+    nodes = pool.max_nodes or sum(matches(labels, pool.node_selector) for labels in candidate.scene.node_labels)
     has = nodes * (pool.accelerator.per_node // each)
     if stages <= has:
         return None
@@ -99,7 +169,7 @@ def nodes_do_not_fit(candidate: Candidate) -> Refusal | None:
 def no_node_matches(candidate: Candidate) -> Refusal | None:
     """The cluster has nodes, none has the pool's labels, and the pool cannot grow by itself as far as it says."""
     pool = _pool(candidate)
-    if any(matches(labels, pool.node_selector) for labels in candidate.node_labels) or pool.max_nodes:
+    if any(matches(labels, pool.node_selector) for labels in candidate.scene.node_labels) or pool.max_nodes:
         return None
     selector = ", ".join(f"{key}={value}" for key, value in sorted(pool.node_selector.items())) or "(any)"
     return Refusal(
@@ -113,29 +183,59 @@ CHECKS: Final[tuple[Check, ...]] = (
     pool_is_missing,
     remote_code_is_refused,
     accelerators_do_not_fit,
+    memory_does_not_fit,
     no_node_matches,
     nodes_do_not_fit,
+    pool_is_full,
 )
 
 
-def place(
-    spec: LLMServiceSpec, pools: Mapping[str, GPUPoolSpec], node_labels: Sequence[Mapping[str, str]]
-) -> Placed | Refusal:
-    """The first pool of spec.placement.pools that fits; by default the cheapest of all that fit."""
-    named = list(spec.placement.pools)
+def place(spec: LLMServiceSpec, scene: Scene, without: Collection[str] = ()) -> Placed | Refusal:
+    """The first pool of spec.placement.pools that fits; by default the cheapest of all that fit.
+
+    `without`: pools that are not tried, since they had no node.
+    """
+    named, pools = list(spec.placement.pools), scene.pools
     order = named or sorted(pools, key=lambda name: (_price(pools[name]), name))
     if not order:
         return Refusal(
             Reason.NO_POOL, "there is no GPUPool: create one (manifests/samples/cpu-pool.yaml is an example)"
         )
     refusals = []
-    for name in order:
-        refusal = _first_refusal(Candidate(spec, name, pools.get(name), node_labels))
+    for name in (each for each in order if each not in without):
+        candidate = Candidate(spec, name, pools.get(name), scene)
+        refusal = _first_refusal(candidate)
         if refusal is None:
-            why = "first of spec.placement.pools that fits" if named else "cheapest pool that fits"
-            return Placed(name, pools[name], why)
+            return _placed(candidate, "first of spec.placement.pools that fits" if named else "cheapest pool that fits")
         refusals.append(refusal)
+    if not refusals:
+        return Refusal(Reason.NO_NODE, "no other pool may be tried")
     return Refusal(refusals[0].reason, "; ".join(refusal.message for refusal in refusals))
+
+
+def _placed(candidate: Candidate, why: str) -> Placed:
+    spec, pool, stage = candidate.spec, _pool(candidate), candidate.stage or 1
+    if pool.accelerator is None:
+        return Placed(candidate.pool_name, pool, why, spec, 0, 0)
+    count = stage * candidate.stages
+    memory = needed(candidate.spec, candidate.scene.shape, count)
+    return Placed(candidate.pool_name, pool, why, with_stage(spec, stage), count, memory)
+
+
+def with_stage(spec: LLMServiceSpec, accelerators: int) -> LLMServiceSpec:
+    """The spec with so many accelerators for a stage where it leaves that open; 1 is what it means anyway."""
+    if spec.engine.tensor_parallel is not None or accelerators == 1:
+        return spec
+    return spec.model_copy(update={"engine": spec.engine.model_copy(update={"tensor_parallel": accelerators})})
+
+
+def price(placed: Placed, replicas: int) -> float | None:
+    """What so many replicas take of the pool's nodes for an hour; on a CPU pool each is counted as a node."""
+    if placed.pool.price_per_hour is None:
+        return None
+    accelerator = placed.pool.accelerator
+    nodes = placed.accelerators / accelerator.per_node if accelerator else 1
+    return float(placed.pool.price_per_hour) * nodes * replicas
 
 
 def _first_refusal(candidate: Candidate) -> Refusal | None:
@@ -145,10 +245,6 @@ def _first_refusal(candidate: Candidate) -> Refusal | None:
 def _pool(candidate: Candidate) -> GPUPoolSpec:
     assert candidate.pool is not None, "pool_is_missing stands before this check"
     return candidate.pool
-
-
-def _tensor_parallel(candidate: Candidate) -> int:
-    return candidate.spec.engine.tensor_parallel or 1
 
 
 def _price(pool: GPUPoolSpec) -> float:

@@ -7,6 +7,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from llmservice_api.base import seconds
+from llmservice_api.gpupool import GPUPoolSpec
+from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.names import SERVE_PORT
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator import adapters
@@ -19,9 +21,10 @@ from llmservice_operator.engine import (
     silent_workers,
     wanted_workers,
 )
+from llmservice_operator.fallback import Choice, choose
 from llmservice_operator.hibernation import NO_REST, Rest, held, rest, rests
 from llmservice_operator.observed import Observed, Question, instant, is_owned
-from llmservice_operator.placement import Placed, Refusal, place
+from llmservice_operator.placement import Placed, Refusal, Scene, with_stage
 from llmservice_operator.resources.disruptionbudget import make_disruption_budget
 from llmservice_operator.resources.ingress import ingress_name, make_ingress
 from llmservice_operator.resources.metadata import is_intact
@@ -45,11 +48,15 @@ _HURT_PATIENCE_S: Final = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done. `rollout`, `engines` (of each revision) and `rest` are what status speaks of."""
+    """What is to be done. `rollout`, `engines` (of each revision) and `rest` are what status speaks of.
+
+    `choice`: None where no pool was looked for.
+    """
 
     accepted: Finding
     placed: Finding | None = None
     pool: str | None = None
+    choice: Choice | None = None
     wanted: str | None = None
     rollout: Rollout | None = None
     engines: dict[str, EngineState] = field(default_factory=dict)
@@ -108,11 +115,30 @@ def decide(observed: Observed) -> Plan:
     if refused is not None:
         return _unchanged(observed, Plan(accepted=refused, engines=_engines(observed)))
     accepted = _accepted(observed)
-    placement = place(observed.spec, observed.pools, observed.node_labels)
-    if isinstance(placement, Refusal):
-        placed = false(ConditionType.PLACED, placement.reason, placement.message)
-        return _unchanged(observed, Plan(accepted=accepted, placed=placed, engines=_engines(observed)))
-    return _placed(observed, accepted, placement)
+    scene = Scene(observed.pools, observed.node_labels, observed.shape, observed.taken, _proved(observed))
+    choice = choose(observed, scene)
+    if isinstance(choice.placement, Refusal):
+        placed = false(ConditionType.PLACED, choice.placement.reason, choice.placement.message)
+        return _unchanged(observed, Plan(accepted, placed, choice=choice, engines=_engines(observed)))
+    return replace(_placed(observed, accepted, choice.placement), choice=choice)
+
+
+def _proved(observed: Observed) -> tuple[str, int] | None:
+    """The pool and the accelerators of a stage with which the active revision is what the spec asks for."""
+    before, engine = observed.status.get("placement") or {}, observed.spec.engine
+    pool = observed.pools.get(before.get("pool", ""))
+    if pool is None or (pool.accelerator is None and "passedOver" not in before):
+        return None
+    stages = engine.pipeline_parallel or 1
+    stage = (before.get("accelerators") or 0) // stages or engine.tensor_parallel or 1
+    active = (observed.status.get("revision") or {}).get("active")
+    is_active = active is not None and active == _revision(observed, with_stage(observed.spec, stage), pool)
+    return (before["pool"], stage) if is_active else None
+
+
+def _revision(observed: Observed, spec: LLMServiceSpec, pool: GPUPoolSpec) -> str:
+    install = observed.install
+    return revision_name(observed.name, spec, pool, install.tracing_endpoint, install.ledger_url)
 
 
 def _accepted(observed: Observed) -> Finding:
@@ -130,8 +156,7 @@ def _accepted(observed: Observed) -> Finding:
 
 
 def _placed(observed: Observed, accepted: Finding, placement: Placed) -> Plan:
-    install = observed.install
-    wanted = revision_name(observed.name, observed.spec, placement.pool, install.tracing_endpoint, install.ledger_url)
+    wanted = _revision(observed, placement.spec, placement.pool)
     engines = _engines(observed, wanted)
     rollout = _rollout(observed, wanted, engines)
     settled = rollout.active if rollout.pending is None else None
@@ -261,7 +286,7 @@ def _ray_service(observed: Observed, placement: Placed, wanted: str) -> Json:
     install = observed.install
     return make_ray_service(
         observed.service,
-        observed.spec,
+        placement.spec,
         placement.pool,
         wanted,
         install.gcs_store,

@@ -16,7 +16,7 @@ from llmservice_operator.cold_start_metrics import ColdStarts
 from llmservice_operator.conditions import Finding, false, merge, news
 from llmservice_operator.execute import execute, record, write_status
 from llmservice_operator.fetching import told
-from llmservice_operator.observe import ingresses_of, observe
+from llmservice_operator.observe import Models, ingresses_of, observe
 from llmservice_operator.observed import Install, Observed, Probe, Question, Replicas
 from llmservice_operator.plan import Plan, decide, has_died, probe_targets, replicas_to_ask
 from llmservice_operator.report import findings, status
@@ -54,7 +54,7 @@ class Prober(Protocol):
 
 @dataclass
 class Reconciler:
-    """What reconciling takes: the watched objects, the API server, real requests, a clock; who is told of a status."""
+    """What reconciling takes: watched objects, API server, real requests, a hub, a clock; who is told of a status."""
 
     store: Store
     cluster: Cluster
@@ -63,6 +63,7 @@ class Reconciler:
     clock: Callable[[], datetime]
     instance: str
     on_status: Callable[[Json, Json, datetime], None] = lambda *_: None
+    models: Models | None = None
     settled: Settled = field(default_factory=Settled)
     cold_starts: ColdStarts = field(default_factory=ColdStarts)
 
@@ -75,7 +76,7 @@ class Reconciler:
             self.settled.note(key, 0, frozenset())
             return None
         try:
-            observed = await observe(self.store, self.cluster, self.install, service, self.clock())
+            observed = await observe(self.store, self.cluster, self.install, service, self.clock(), self.models)
             known = self.settled.of(key, observed.generation)
             observed = replace(observed, adapter_replicas=Replicas(settled=known))
             return await self._reconcile(observed)
@@ -160,9 +161,11 @@ def again_after(observed: Observed, plan: Plan) -> float | None:
         or plan.accepted.reason is Reason.HOST_TAKEN
     ):
         return _REFUSED_AGAIN
+    waits: list[timedelta] = [plan.choice.look_again] if plan.choice and plan.choice.look_again else []
     if plan.rollout is None:
-        return None
-    waits: list[timedelta] = [plan.rollout.check_again] if plan.rollout.check_again else []
+        return waits[0].total_seconds() if waits else None
+    if plan.rollout.check_again:
+        waits.append(plan.rollout.check_again)
     if _is_waiting_for_an_answer(observed, plan):
         probes = [probe for probe in (observed.engine_probe, observed.route_probe) if probe is not None]
         slow = any(probe.reached and not probe.answered for probe in probes)

@@ -9,7 +9,9 @@ from llmservice_operator.cold_start import cold_start
 from llmservice_operator.conditions import Finding, false, merge, true
 from llmservice_operator.engine import EngineState, of_revision, ready_replicas, scaling_said, wanted_workers
 from llmservice_operator.fetching import FAILURES, worth_telling
+from llmservice_operator.memory import GIB, to_wire
 from llmservice_operator.observed import Observed, rfc3339
+from llmservice_operator.placement import Placed, Refusal, price
 from llmservice_operator.plan import Plan, active_address, address, has_died, is_routed
 from llmservice_operator.resources.worker_args import bounds, pods_of_a_replica
 from llmservice_operator.waking import is_awake
@@ -35,13 +37,14 @@ def status(observed: Observed, plan: Plan) -> Json:
     active = rollout.active if rollout else None
     serving = active or (rollout.pending if rollout else None)
     replicas = ready_replicas(of_revision(serving, observed.pods)) if serving else 0
+    desired = _desired(observed, serving, replicas)
     parts: Json = {
         "observedGeneration": observed.generation,
         "url": _url(observed, plan),
         "host": observed.spec.endpoint.host if observed.spec.endpoint and plan.accepted.holds else None,
         "address": address(observed, active) if active else None,
         "model": _model_status(observed, plan),
-        "desiredReplicas": _desired(observed, serving, replicas),
+        "desiredReplicas": desired,
         "replicas": replicas,
         "selector": ",".join(_selector(observed.name, serving)),
         "idleSince": rfc3339(plan.rest.since) if plan.rest.since else None,
@@ -52,7 +55,7 @@ def status(observed: Observed, plan: Plan) -> Json:
             observed.spec.adapters, observed.adapter_replicas, observed.status.get("adapters") or []
         )
         or None,
-        "placement": _placement(plan),
+        "placement": _placement(observed, plan, desired),
         "pricing": _pricing(observed, plan),
         "conditions": merge(
             findings(observed, plan), observed.status.get("conditions", []), observed.generation, observed.now
@@ -71,7 +74,9 @@ def _desired(observed: Observed, serving: str | None, replicas: int) -> int:
 
 def _model_status(observed: Observed, plan: Plan) -> Json:
     """Its name, and what its weights turned out to be: as a pod said, even when no pod is left to say it."""
-    named = {"name": observed.spec.model.name or observed.name}
+    named: Json = {"name": observed.spec.model.name or observed.name}
+    if observed.shape is not None:
+        named["shape"] = to_wire(observed.shape, observed.spec.model)
     subject = _subject(plan)
     engine = plan.engines.get(subject) if subject else None
     if engine is not None and engine.fetch is not None and engine.fetch.fetched is not None:
@@ -79,7 +84,8 @@ def _model_status(observed: Observed, plan: Plan) -> Json:
     remembered = observed.status.get("revision") or {}
     if subject is None or subject != (remembered.get("active") or remembered.get("pending")):
         return named
-    return {key: value for key, value in (observed.status.get("model") or {}).items() if key != "name"} | named
+    before = observed.status.get("model") or {}
+    return {key: before[key] for key in ("digest", "bytes") if key in before} | named
 
 
 def _progress(observed: Observed, plan: Plan) -> Json | None:
@@ -121,10 +127,21 @@ def _revision(plan: Plan) -> Json:
     return {key: value for key, value in parts.items() if value is not None}
 
 
-def _placement(plan: Plan) -> Json:
-    if plan.pool is None or plan.placed is None:
-        return {}
-    return {"pool": plan.pool, "reason": plan.placed.message}
+def _placement(observed: Observed, plan: Plan, replicas: int) -> Json:
+    placed = plan.choice.placement if plan.choice else None
+    if plan.choice is None or (isinstance(placed, Refusal) and plan.rollout is not None):
+        return observed.status.get("placement") or {}  # where the revision runs that is held
+    parts: Json = {"passedOver": [each.to_wire() for each in plan.choice.passed_over]}
+    if isinstance(placed, Placed) and plan.placed is not None:
+        cost = price(placed, replicas)
+        parts |= {
+            "pool": placed.pool_name,
+            "reason": plan.placed.message,
+            "accelerators": placed.accelerators,
+            "memory": f"{placed.memory / GIB:.1f}Gi" if placed.memory else None,
+            "costPerHour": f"{cost:.2f}" if cost is not None else None,
+        }
+    return {key: value for key, value in parts.items() if value}
 
 
 def _pricing(observed: Observed, plan: Plan) -> Json | None:

@@ -16,7 +16,8 @@ class SettingsError(Exception):
 class Settings:
     """`namespaces` empty: all. `pepper_file` holds base64 text (docs/decisions/0001).
 
-    `lease_seconds`: how long another operator waits for a leader that is silent.
+    `lease_seconds`: how long another operator waits for a leader that is silent. `hub_url`: where models may be asked
+    for what their memory depends on; None: nowhere.
     """
 
     install: Install
@@ -26,6 +27,7 @@ class Settings:
     relist_seconds: float
     port: int
     lease_seconds: float = 15
+    hub_url: str | None = None
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -51,6 +53,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         workers=_count(environment, "LLMSERVICE_WORKERS", "16"),
         relist_seconds=_number(environment, "LLMSERVICE_RELIST_SECONDS", "300"),
         port=_count(environment, "LLMSERVICE_PORT", "8080"),
+        hub_url=_url(environment, "LLMSERVICE_HUB_URL"),
         lease_seconds=_count(environment, "LLMSERVICE_LEASE_SECONDS", "15"),
     )
 

@@ -18,11 +18,15 @@ SECRET = "the walrus said that the time has come"
 SCRAPED = (("gateway", 8404), ("gateway", 8405), ("operator", 8080), ("ledger", 8411))
 
 
+def pods_of(site: Site, namespace: str, selector: str) -> list[str]:
+    """The names of running pods."""
+    words = ("get", "pods", "--namespace", namespace, "--selector", selector, "--field-selector=status.phase=Running")
+    return [pod["metadata"]["name"] for pod in json.loads(site.api.kubectl(*words, "-o", "json"))["items"]]
+
+
 def pod_of(site: Site, namespace: str, selector: str) -> str:
     """The name of a running pod."""
-    words = ("get", "pods", "--namespace", namespace, "--selector", selector, "--field-selector=status.phase=Running")
-    found = json.loads(site.api.kubectl(*words, "-o", "json"))["items"]
-    return str(found[0]["metadata"]["name"])
+    return pods_of(site, namespace, selector)[0]
 
 
 def worker(site: Site) -> str:
@@ -66,8 +70,9 @@ def scraped(served: Site) -> set[str]:
     ask(served, f"e2e-{uuid.uuid4().hex}")
     texts = [engine_metrics(served)]
     for component, port in SCRAPED:
-        pod = pod_of(served, NAMESPACE, f"app.kubernetes.io/component={component}")
-        texts.append(scrape(served, NAMESPACE, pod, port))
+        # All of them: of an LLMService only the operator that leads tells.
+        pods = pods_of(served, NAMESPACE, f"app.kubernetes.io/component={component}")
+        texts += [scrape(served, NAMESPACE, pod, port) for pod in pods]
     return {name for text in texts for name in scraped_names(text)}
 
 

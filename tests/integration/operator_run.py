@@ -70,6 +70,7 @@ class Running:
     tokens: Tokens
     port: int
     begin: int
+    loop: asyncio.AbstractEventLoop
 
     def writes(self) -> list[str]:
         """What it has written since it started, as `verb plural name`; Leases are not in the log."""
@@ -106,8 +107,9 @@ def operator(plane: ControlPlane, folder: Path, relist_seconds: float = 3600) ->
         port=free_ports(1)[0],
     )
     begin = len(audited(plane, USER))
-    found = Running(plane, Tokens(), settings.port, begin)
-    with _as_user(plane), _in_a_thread(settings, found.tokens):
+    tokens = Tokens()
+    with _as_user(plane), _in_a_thread(settings, tokens) as loop:
+        found = Running(plane, tokens, settings.port, begin, loop)
         watched = set(VERSIONS) - {"rayservices"}
         wait_until(lambda: watched <= _watched(found), "the operator watches", timeout=60)
         yield found
@@ -131,7 +133,7 @@ def _as_user(plane: ControlPlane) -> Iterator[None]:
 
 
 @contextmanager
-def _in_a_thread(settings: Settings, tokens: Tokens) -> Iterator[None]:
+def _in_a_thread(settings: Settings, tokens: Tokens) -> Iterator[asyncio.AbstractEventLoop]:
     ended: Future[None] = Future()
     begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
 
@@ -154,7 +156,7 @@ def _in_a_thread(settings: Settings, tokens: Tokens) -> Iterator[None]:
     threading.Thread(target=work, name="operator", daemon=True).start()
     loop, task = begun.result(timeout=30)
     try:
-        yield
+        yield loop
     finally:
         if not ended.done():
             loop.call_soon_threadsafe(task.cancel)

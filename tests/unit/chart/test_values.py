@@ -62,6 +62,8 @@ def test_values_and_schema_name_the_same_keys() -> None:
         ("gateway.replicas=two", "gateway/replicas"),
         ("gateway.publicURL=llm.example.com", "gateway/publicURL"),
         ("gateway.publicURL=https://llm.example.com/", "gateway/publicURL"),
+        ("placement.hubURL=huggingface.co", "placement/hubURL"),
+        ("operator.replicas=0", "operator/replicas"),
         ("gateway.image.digest=latest", "gateway/image/digest"),
         ("gateway.resources.request.cpu=1", "gateway/resources"),
         ("ingress.host=https://llm.example.com", "ingress/host"),
@@ -104,3 +106,8 @@ def test_scheduling_reaches_the_pods() -> None:
 
 def test_the_chart_says_which_kubernetes_it_needs() -> None:
     assert KUBERNETES.startswith("--kube-version=1.3")
+
+
+def test_the_operator_asks_the_hub_that_is_named_and_none_where_none_is() -> None:
+    assert render().environment("operator")["LLMSERVICE_HUB_URL"] == "https://huggingface.co"
+    assert "LLMSERVICE_HUB_URL" not in render("placement.hubURL=").environment("operator")

@@ -201,9 +201,10 @@ class APod:
         self._obj["metadata"]["deletionTimestamp"] = rfc3339(NOON)
         return self
 
-    def unschedulable(self, message: str) -> Self:
+    def unschedulable(self, message: str, since: datetime = NOON) -> Self:
         """No node takes it."""
         condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        condition["lastTransitionTime"] = rfc3339(since)
         self._obj["status"]["conditions"] = [condition]
         return self
 

@@ -12,7 +12,7 @@ import yaml
 
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
-from llmservice_operator.placement import Placed, place
+from llmservice_operator.placement import Placed, Scene, place
 from llmservice_operator.resources.disruptionbudget import make_disruption_budget
 from llmservice_operator.resources.rayservice import make_ray_service
 from llmservice_worker.args import WorkerArgs
@@ -35,7 +35,7 @@ def rendered(case: str) -> str:
     pool, service, *install = yaml.safe_load_all((GOLDEN / f"{case}.in.yaml").read_text())
     spec = LLMServiceSpec.model_validate(service["spec"])
     nodes: list[Json] = [pool["spec"].get("nodeSelector", {})]
-    placed = place(spec, {pool["metadata"]["name"]: GPUPoolSpec.model_validate(pool["spec"])}, nodes)
+    placed = place(spec, Scene({pool["metadata"]["name"]: GPUPoolSpec.model_validate(pool["spec"])}, nodes))
     assert isinstance(placed, Placed), placed
     ray = make_ray_service(service, spec, placed.pool, REVISION, **(install[0] if install else {}))["spec"]
     return yaml.dump(_reviewed(ray, make_disruption_budget(service, spec)), Dumper=_Plain, sort_keys=True, width=120)

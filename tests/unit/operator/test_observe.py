@@ -1,14 +1,17 @@
-"""What of the other LLMServices bears on one."""
+"""What of the other LLMServices bears on one, and what is asked of its model."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from llmservice_api.llmservice import ModelSpec
+from llmservice_operator.memory import Shape, to_wire
 from llmservice_operator.observe import observe
 from llmservice_operator.plan import decide
 from llmservice_operator.report import findings
 from llmservice_operator.store import Store
-from tests.unit.operator.builders import INSTALL, NOON, AService
+from tests.unit.operator.builders import INSTALL, NOON, APool, AService
 from tests.unit.operator.memory import MemoryCluster
 
 Json = dict[str, Any]
@@ -54,3 +57,79 @@ async def test_a_name_that_an_older_service_answers_to_is_said(
     accepted = findings(observed, decide(observed))[0]
     assert (accepted.holds, str(accepted.reason)) == (True, "NameTaken" if taken else "Valid")
     assert all(f"{name} (LLMService {owner})" in accepted.message for name, owner in taken.items())
+
+
+SHAPE = Shape(65_524_297_360, 16, 131_072, 8, 64, 40_960)
+
+
+@dataclass
+class AHub:
+    """Knows one shape, and counts how often it is asked."""
+
+    asked: int = 0
+
+    async def shape(self, model: ModelSpec) -> Shape | None:
+        assert model.source == "hf://org/model"
+        self.asked += 1
+        return SHAPE
+
+
+def placed_on(service: AService, pool: str, accelerators: int, desired: int = 1, active: bool = False) -> Json:
+    placement = {"pool": pool, "accelerators": accelerators}
+    service.status(placement=placement, desiredReplicas=desired, revision={"active": "x"} if active else {})
+    return service.build()
+
+
+def a_store(*services: Json, pool: APool) -> Store:
+    store = Store()
+    store.put("gpupools", {"metadata": {"name": "l4", "uid": "p"}, "spec": pool.wire()})
+    for service in services:
+        store.put("llmservices", service)
+    return store
+
+
+REMEMBERED = {"shape": to_wire(SHAPE, ModelSpec(source="hf://org/model", revision="abc"))}
+OTHER = {"shape": to_wire(SHAPE, ModelSpec(source="hf://org/other"))}
+GPU, CPU = APool().gpu(), APool()
+ASKED: dict[str, tuple[AService, APool, int, Shape | None]] = {
+    "a new service": (AService(), GPU, 1, SHAPE),
+    "no pool has accelerators": (AService(), CPU, 0, None),
+    "known before": (AService().status(model=REMEMBERED), GPU, 0, SHAPE),
+    "known of another model": (AService().status(model=OTHER), GPU, 1, SHAPE),
+    "it serves and nobody has edited it": (
+        AService().status(revision={"active": "m-1"}, observedGeneration=1),
+        GPU,
+        0,
+        None,
+    ),
+    "it serves and was edited": (AService().status(revision={"active": "m-1"}, observedGeneration=0), GPU, 1, SHAPE),
+    "it says itself what it needs": (AService().spec(engine={"memory": "9Gi"}), GPU, 0, None),
+}
+
+
+@pytest.mark.parametrize(("service", "pool", "asked", "shape"), ASKED.values(), ids=ASKED)
+async def test_a_hub_is_asked_only_where_something_is_placed_by_its_answer(
+    service: AService, pool: APool, asked: int, shape: Shape | None
+) -> None:
+    hub, obj = AHub(), service.build()
+    observed = await observe(a_store(obj, pool=pool), MemoryCluster(), INSTALL, obj, NOON, hub)
+    assert (hub.asked, observed.shape) == (asked, shape)
+
+
+BOUNDED = APool().gpu(per_node=8).having(maxNodes=1)
+OTHERS: dict[str, tuple[APool, list[Json], dict[str, int]]] = {
+    "older": (BOUNDED, [placed_on(older(), "l4", 2, 3)], {"l4": 6}),
+    "younger": (BOUNDED, [placed_on(older(at=AFTER), "l4", 2, 3)], {}),
+    "younger, which serves": (BOUNDED, [placed_on(older(at=AFTER), "l4", 2, 3, active=True)], {"l4": 6}),
+    "asleep": (BOUNDED, [placed_on(older(), "l4", 2, 0)], {}),
+    "two": (BOUNDED, [placed_on(older(), "l4", 2), placed_on(older("b"), "l4", 1)], {"l4": 3}),
+    "of a pool without end": (APool().gpu(), [placed_on(older(), "l4", 2)], {}),
+    "on another pool": (BOUNDED, [placed_on(older(), "h100", 2)], {}),
+}
+
+
+@pytest.mark.parametrize(("pool", "others", "taken"), OTHERS.values(), ids=OTHERS)
+async def test_what_other_services_have_of_a_pool(pool: APool, others: list[Json], taken: dict[str, int]) -> None:
+    service = ours()
+    observed = await observe(a_store(service, *others, pool=pool), MemoryCluster(), INSTALL, service, NOON)
+    assert observed.taken == taken

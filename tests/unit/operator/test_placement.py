@@ -8,7 +8,8 @@ import pytest
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.reasons import Reason
-from llmservice_operator.placement import Placed, Refusal, place
+from llmservice_operator.memory import Shape
+from llmservice_operator.placement import Placed, Refusal, Scene, place, price
 from tests.unit.operator.builders import APool
 
 L4 = {"nvidia.com/gpu.product": "NVIDIA-L4"}
@@ -49,7 +50,7 @@ PLACED = {
 
 @pytest.mark.parametrize(("wanted", "pools", "name"), PLACED.values(), ids=PLACED)
 def test_placed(wanted: LLMServiceSpec, pools: dict[str, GPUPoolSpec], name: str) -> None:
-    found = place(wanted, pools, NODES)
+    found = place(wanted, Scene(pools, NODES))
     assert isinstance(found, Placed)
     assert found.pool_name == name
     assert found.pool == pools[name]
@@ -96,14 +97,14 @@ REFUSED = {
 
 @pytest.mark.parametrize(("wanted", "pools", "reason", "text"), REFUSED.values(), ids=REFUSED)
 def test_refused(wanted: LLMServiceSpec, pools: dict[str, GPUPoolSpec], reason: Reason, text: str) -> None:
-    found = place(wanted, pools, NODES)
+    found = place(wanted, Scene(pools, NODES))
     assert isinstance(found, Refusal)
     assert found.reason is reason
     assert text in found.message
 
 
 def test_all_refusals_are_told_and_the_first_gives_the_reason() -> None:
-    found = place(spec(placement={"pools": ["x", "h100"]}), POOLS, NODES)
+    found = place(spec(placement={"pools": ["x", "h100"]}), Scene(POOLS, NODES))
     assert isinstance(found, Refusal)
     assert found.reason is Reason.POOL_MISSING
     assert "names x" in found.message
@@ -112,10 +113,95 @@ def test_all_refusals_are_told_and_the_first_gives_the_reason() -> None:
 
 def test_remote_code_where_the_pool_allows_it() -> None:
     pools = {"cpu": APool().having(allowTrustRemoteCode=True).build()}
-    assert isinstance(place(spec(**REMOTE), pools, NODES), Placed)
+    assert isinstance(place(spec(**REMOTE), Scene(pools, NODES)), Placed)
 
 
 def test_a_cluster_without_nodes_has_no_place_even_for_a_pool_without_selector() -> None:
-    found = place(spec(), {"cpu": POOLS["cpu"]}, [])
+    found = place(spec(), Scene({"cpu": POOLS["cpu"]}, []))
     assert isinstance(found, Refusal)
     assert "(any)" in found.message
+
+
+LARGE = Shape(141_107_000_000, 16, 163_840, 8, 64, 131_072)
+BIG = {
+    "l4": APool().gpu(per_node=8).having(pricePerHour="6.00", maxNodes=1).build(),
+    "h100": APool()
+    .gpu(per_node=8)
+    .having(pricePerHour="24.00", accelerator={"memory": "80Gi", "perNode": 8}, maxNodes=2)
+    .build(),
+    "half": APool().gpu(per_node=4).having(pricePerHour="3.00").build(),
+}
+
+
+def test_the_cheapest_pool_whose_node_holds_the_model_with_as_many_accelerators_as_that_takes() -> None:
+    found = place(spec(), Scene(BIG, NODES, LARGE))
+    assert isinstance(found, Placed)
+    assert (found.pool_name, found.accelerators, found.spec.engine.tensor_parallel) == ("l4", 8, 8)
+    assert round(found.memory / 2**30, 1) == 19.1
+
+
+def test_what_does_not_fit_is_told_with_numbers() -> None:
+    found = place(spec(placement={"pools": ["half"]}), Scene(BIG, NODES, LARGE))
+    assert isinstance(found, Refusal)
+    assert found.reason is Reason.DOES_NOT_FIT
+    assert "needs 8×24Gi (19.1Gi each of weights, cache and overhead); pool half has 4×24Gi a node" in found.message
+
+
+def test_what_is_declared_is_taken_for_what_is_estimated() -> None:
+    small = spec(engine={"memory": "20Gi"}, placement={"pools": ["half"]})
+    found = place(small, Scene(BIG, NODES, LARGE))
+    assert isinstance(found, Placed)
+    assert (found.accelerators, found.spec.engine.tensor_parallel) == (1, None)
+    large = place(spec(engine={"memory": "200Gi"}, placement={"pools": ["half"]}), Scene(BIG, NODES))
+    assert isinstance(large, Refusal)
+    assert "needs 16×24Gi" in large.message
+
+
+def test_a_cpu_pool_asks_for_no_memory() -> None:
+    found = place(spec(), Scene({"cpu": POOLS["cpu"]}, NODES, LARGE))
+    assert isinstance(found, Placed)
+    assert (found.accelerators, found.spec.engine.tensor_parallel) == (0, None)
+
+
+TAKEN: list[tuple[dict[str, int], tuple[str, int] | None, str | None]] = [
+    ({}, None, "l4"),
+    ({"l4": 1}, None, "h100"),
+    ({"l4": 1, "h100": 14}, None, "h100"),
+    ({"l4": 1, "h100": 15}, None, None),
+    ({"l4": 8}, ("l4", 8), "l4"),
+]
+
+
+@pytest.mark.parametrize(("taken", "proved", "name"), TAKEN)
+def test_pools_end_where_max_nodes_says(
+    taken: dict[str, int], proved: tuple[str, int] | None, name: str | None
+) -> None:
+    found = place(spec(placement={"pools": ["l4", "h100"]}), Scene(BIG, NODES, LARGE, taken, proved))
+    if name is None:
+        assert isinstance(found, Refusal)
+        assert found.reason is Reason.POOL_FULL
+        assert "pool h100 has 16 accelerators (spec.maxNodes 2 of 8), other services take 15" in found.message
+    else:
+        assert isinstance(found, Placed)
+        assert found.pool_name == name
+
+
+def test_no_estimate_is_better_than_an_engine_that_has_answered() -> None:
+    found = place(spec(placement={"pools": ["half"]}), Scene(BIG, NODES, LARGE, proved=("half", 4)))
+    assert isinstance(found, Placed)
+    assert (found.accelerators, found.spec.engine.tensor_parallel) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("pools", "wanted", "replicas", "cost"),
+    [
+        ({"l4": BIG["l4"]}, spec(engine={"tensorParallel": 2}), 3, 4.5),
+        ({"l4": BIG["l4"]}, spec(), 0, 0),
+        ({"cpu": APool().having(pricePerHour="0.50").build()}, spec(), 3, 1.5),
+        ({"cpu": POOLS["cpu"]}, spec(), 3, None),
+    ],
+)
+def test_cost(pools: dict[str, GPUPoolSpec], wanted: LLMServiceSpec, replicas: int, cost: float | None) -> None:
+    found = place(wanted, Scene(pools, NODES))
+    assert isinstance(found, Placed)
+    assert price(found, replicas) == cost

@@ -92,3 +92,16 @@ def test_a_count_is_at_least_one(name: str) -> None:
 def test_where_ray_keeps_its_clusters_state(more: dict[str, str], store: RedisStore | None) -> None:
     variables = {f"LLMSERVICE_GCS_REDIS_{name}": value for name, value in more.items()}
     assert from_environment(LEAST | variables).install.gcs_store == store
+
+
+def test_models_are_asked_for_where_the_installation_says() -> None:
+    assert from_environment(LEAST).hub_url is None
+    assert (
+        from_environment(LEAST | {"LLMSERVICE_HUB_URL": "https://hub.example.com/"}).hub_url
+        == "https://hub.example.com"
+    )
+
+
+def test_a_silent_leader_is_waited_for_fifteen_seconds() -> None:
+    assert from_environment(LEAST).lease_seconds == 15
+    assert from_environment(LEAST | {"LLMSERVICE_LEASE_SECONDS": "6"}).lease_seconds == 6
