@@ -20,6 +20,9 @@ from tests.integration.operator_run import PEPPER, WRITES
 
 Json = dict[str, Any]
 
+LEASE_S = 30
+"""Twice what is usual, so that a busy machine takes nobody's leadership."""
+
 
 class OperatorProcess:
     """`python -m llmservice_operator`, started at once."""
@@ -37,6 +40,7 @@ class OperatorProcess:
             "LLMSERVICE_GATEWAY_URL": "http://gateway.invalid",
             "LLMSERVICE_PEPPER_FILE": str(pepper),
             "LLMSERVICE_PORT": str(self._port),
+            "LLMSERVICE_LEASE_SECONDS": str(LEASE_S),
         }
         with self.log.open("wb") as log:
             words = (sys.executable, "-m", "llmservice_operator")

@@ -25,6 +25,8 @@ from tests.integration.gateway_stack import free_ports
 USER = "operator-under-test"
 PEPPER = bytes(range(32))
 PUBLIC = "https://llm.example.com"
+_LEASE_S = 60
+"""So that a machine that has no time for the operator takes nobody's leadership."""
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
 
@@ -105,6 +107,7 @@ def operator(plane: ControlPlane, folder: Path, relist_seconds: float = 3600) ->
         workers=8,
         relist_seconds=relist_seconds,
         port=free_ports(1)[0],
+        lease_seconds=_LEASE_S,
     )
     begin = len(audited(plane, USER))
     tokens = Tokens()
