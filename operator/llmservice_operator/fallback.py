@@ -15,9 +15,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from llmservice_api.base import seconds
+from llmservice_api.gpupool import GPUPoolSpec
+from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_operator.engine import of_revision, ready_replicas
 from llmservice_operator.observed import Observed, instant, rfc3339
-from llmservice_operator.placement import Placed, Refusal, Scene, place
+from llmservice_operator.placement import Placed, Refusal, Scene, place, with_stage
+from llmservice_operator.resources.rayservice import revision_name
 
 Json = dict[str, Any]
 
@@ -54,9 +57,10 @@ class Choice:
     look_again: timedelta | None = None
 
 
-def choose(observed: Observed, scene: Scene) -> Choice:
+def choose(observed: Observed) -> Choice:
     """The pool for a service, given what has become of it on the pools that were chosen before."""
     spec, now = observed.spec, observed.now
+    scene = Scene(observed.pools, observed.node_labels, observed.shape, observed.taken, _proved(observed))
     before = [each for each in _remembered(observed) if scene.proved is None or each.pool != scene.proved[0]]
     stays = spec.rollout.strategy == "Recreate" and scene.proved is not None
     closed = {each.pool for each in before if stays or now < each.until}
@@ -75,6 +79,24 @@ def choose(observed: Observed, scene: Scene) -> Choice:
     if isinstance(placement, Refusal) and scene.taken:
         waits.append(_FULL_AGAIN)
     return Choice(placement, tuple(before), min(waits, default=None))
+
+
+def revision_of(observed: Observed, spec: LLMServiceSpec, pool: GPUPoolSpec) -> str:
+    """The revision that such a spec asks for on a pool."""
+    install = observed.install
+    return revision_name(observed.name, spec, pool, install.tracing_endpoint, install.ledger_url)
+
+
+def _proved(observed: Observed) -> tuple[str, int] | None:
+    """The pool and the accelerators of a stage with which the active revision is what the spec asks for."""
+    before, engine = observed.status.get("placement") or {}, observed.spec.engine
+    pool = observed.pools.get(before.get("pool", ""))
+    if pool is None or (pool.accelerator is None and "passedOver" not in before):
+        return None
+    stage = (before.get("accelerators") or 0) // (engine.pipeline_parallel or 1) or engine.tensor_parallel or 1
+    active = (observed.status.get("revision") or {}).get("active")
+    is_active = active is not None and active == revision_of(observed, with_stage(observed.spec, stage), pool)
+    return (before["pool"], stage) if is_active else None
 
 
 def _remembered(observed: Observed) -> list[PassedOver]:

@@ -7,8 +7,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from llmservice_api.base import seconds
-from llmservice_api.gpupool import GPUPoolSpec
-from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.names import SERVE_PORT
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator import adapters
@@ -21,15 +19,15 @@ from llmservice_operator.engine import (
     silent_workers,
     wanted_workers,
 )
-from llmservice_operator.fallback import Choice, choose
+from llmservice_operator.fallback import Choice, choose, revision_of
 from llmservice_operator.hibernation import NO_REST, Rest, held, rest, rests
 from llmservice_operator.observed import Observed, Question, instant, is_owned
-from llmservice_operator.placement import Placed, Refusal, Scene, with_stage
+from llmservice_operator.placement import Placed, Refusal
 from llmservice_operator.resources.disruptionbudget import make_disruption_budget
 from llmservice_operator.resources.ingress import ingress_name, make_ingress
 from llmservice_operator.resources.metadata import is_intact
 from llmservice_operator.resources.networkpolicy import make_network_policy
-from llmservice_operator.resources.rayservice import make_ray_service, revision_name
+from llmservice_operator.resources.rayservice import make_ray_service
 from llmservice_operator.resources.service import make_service
 from llmservice_operator.resources.worker_args import bounds, tasks
 from llmservice_operator.rollout import Revisions, Rollout, step
@@ -115,30 +113,11 @@ def decide(observed: Observed) -> Plan:
     if refused is not None:
         return _unchanged(observed, Plan(accepted=refused, engines=_engines(observed)))
     accepted = _accepted(observed)
-    scene = Scene(observed.pools, observed.node_labels, observed.shape, observed.taken, _proved(observed))
-    choice = choose(observed, scene)
+    choice = choose(observed)
     if isinstance(choice.placement, Refusal):
         placed = false(ConditionType.PLACED, choice.placement.reason, choice.placement.message)
         return _unchanged(observed, Plan(accepted, placed, choice=choice, engines=_engines(observed)))
     return replace(_placed(observed, accepted, choice.placement), choice=choice)
-
-
-def _proved(observed: Observed) -> tuple[str, int] | None:
-    """The pool and the accelerators of a stage with which the active revision is what the spec asks for."""
-    before, engine = observed.status.get("placement") or {}, observed.spec.engine
-    pool = observed.pools.get(before.get("pool", ""))
-    if pool is None or (pool.accelerator is None and "passedOver" not in before):
-        return None
-    stages = engine.pipeline_parallel or 1
-    stage = (before.get("accelerators") or 0) // stages or engine.tensor_parallel or 1
-    active = (observed.status.get("revision") or {}).get("active")
-    is_active = active is not None and active == _revision(observed, with_stage(observed.spec, stage), pool)
-    return (before["pool"], stage) if is_active else None
-
-
-def _revision(observed: Observed, spec: LLMServiceSpec, pool: GPUPoolSpec) -> str:
-    install = observed.install
-    return revision_name(observed.name, spec, pool, install.tracing_endpoint, install.ledger_url)
 
 
 def _accepted(observed: Observed) -> Finding:
@@ -156,7 +135,7 @@ def _accepted(observed: Observed) -> Finding:
 
 
 def _placed(observed: Observed, accepted: Finding, placement: Placed) -> Plan:
-    wanted = _revision(observed, placement.spec, placement.pool)
+    wanted = revision_of(observed, placement.spec, placement.pool)
     engines = _engines(observed, wanted)
     rollout = _rollout(observed, wanted, engines)
     settled = rollout.active if rollout.pending is None else None
