@@ -41,7 +41,7 @@ def _events(namespace: str) -> tuple[str, ...]:
 
 
 def _log(namespace: str, what: str) -> tuple[str, ...]:
-    return ("logs", "--namespace", namespace, what, f"--tail={LINES}")
+    return ("logs", "--namespace", namespace, what, "--all-pods", "--prefix", f"--tail={LINES}")
 
 
 def _written(name: str, kubeconfig: Path, asked: Iterable[tuple[str, ...]]) -> Path:
