@@ -53,4 +53,7 @@ class LedgerClient:
         return response
 
     def _headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._token.read_text(encoding='ascii').strip()}"}
+        token = self._token.read_text(encoding="ascii", errors="replace").strip()
+        if not (token.isascii() and token.isprintable()):
+            raise LedgerAway(f"{self._token} holds no token, which is one line of ASCII: mount a ServiceAccount token")
+        return {"authorization": f"Bearer {token}"}
