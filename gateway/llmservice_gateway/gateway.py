@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import os
 import resource
+import secrets
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -95,7 +96,9 @@ class Gateway:
 
     def _limiter(self, ledger: LedgerClient) -> Limiter:
         store = RuntimeSocket(self._settings.socket, self._settings.maps, TOLD)
-        name, resync = self._settings.name, self._settings.resync_interval
+        # HAProxy's counts begin anew with each start, and what those before it counted is to be told as others' counts.
+        name = f"{self._settings.name}/{secrets.token_hex(4)}"
+        resync = self._settings.resync_interval
         return Limiter(ledger, store, self._metrics, lambda: self._agent.keys, name, time.time, resync)
 
     def _activator(self, limiter: Limiter | None) -> AbstractAsyncContextManager[Activator]:

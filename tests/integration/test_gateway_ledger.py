@@ -5,9 +5,10 @@ import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -25,6 +26,7 @@ from tests.unit.gateway.ledger import builders
 BODY = {"model": "llama", "messages": [{"role": "user", "content": "hi"}]}
 CHAT = "/v1/chat/completions"
 NUMBERS = itertools.count(100)
+SYNC = "llmservice_gateway_last_ledger_sync_timestamp_seconds"
 SYNCED = 3.0
 """Seconds in which gateways that ask every second know what happened, with room for a busy machine."""
 
@@ -37,6 +39,7 @@ class Site:
 
     gateways: list[Stack]
     ledger: ledger_stack.Stack
+    token: Path
 
     async def put(self, raw: Any) -> None:
         """An APIKey, as all of them see it."""
@@ -64,6 +67,14 @@ def a_raw_key(number: int, budget: str | None = None, **fields: Any) -> Any:
     return raw
 
 
+@asynccontextmanager
+async def beside(ledger: ledger_stack.Stack, token: Path, name: str) -> AsyncIterator[Stack]:
+    """A gateway of that name which knows the model."""
+    async with running(ledger_url=ledger.ledger.url, ledger_token=token, name=name) as gateway:
+        await gateway.put("llmservices", llmservice("llama", address=gateway.upstream.address))
+        yield gateway
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     folder = tmp_path_factory.mktemp("ledger")
@@ -72,13 +83,8 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     services = [builders.priced("0", "0", "0", each) for each in ("team-a", "team-b")]
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(ledger_running(folder, {"llmservices": services}))
-        gateways = [
-            await stack.enter_async_context(running(ledger_url=ledger.ledger.url, ledger_token=token, name=name))
-            for name in ("a", "b")
-        ]
-        for each in gateways:
-            await each.put("llmservices", llmservice("llama", address=each.upstream.address))
-        yield Site(gateways, ledger)
+        gateways = [await stack.enter_async_context(beside(ledger, token, name)) for name in ("a", "b")]
+        yield Site(gateways, ledger, token)
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +123,30 @@ async def test_requests_at_one_gateway_are_known_at_the_other(site: Site) -> Non
         assert asked <= 5 + 1  # at the worst what the limit lets in at each gateway
         answer = await b.post(CHAT, BODY, key)
         assert (answer.status, answer.headers["x-ratelimit-remaining-requests"]) == (429, "0")
+
+    await within_a_minute(attempt)
+
+
+async def test_a_gateway_that_starts_anew_knows_what_it_admitted_before(site: Site) -> None:
+    async def attempt() -> None:
+        number = await site.a_key(limits={"requestsPerMinute": 5})
+        raw, key = a_raw_key(number, limits={"requestsPerMinute": 5}), secret_key(number)
+
+        async def told() -> bool:
+            used = (await site.ledger.sync(gateway="test"))["keys"].get(f"{number:016x}")
+            return used is not None and used["requests"] == 5
+
+        async with beside(site.ledger, site.token, "c") as before:
+            await before.put("apikeys", raw)
+            assert [(await before.post(CHAT, BODY, key)).status for _ in range(5)] == [200] * 5
+            await eventually(told, within=SYNCED, every=0.1)
+        async with beside(site.ledger, site.token, "c") as after:
+            await after.put("apikeys", raw)
+            for _ in range(2):  # the first may have begun before the key was known
+                last = after.figure(SYNC)
+                await eventually(lambda last=last: after.figure(SYNC) > last, within=SYNCED)  # type: ignore[misc]
+            answer = await after.post(CHAT, BODY, key)
+            assert (answer.status, after.upstream.seen) == (429, [])
 
     await within_a_minute(attempt)
 
