@@ -1,7 +1,9 @@
 """Events as a file, CSV or Parquet, streamed: memory holds one batch of rows, however many there are."""
 
+import asyncio
 import csv
 import io
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -17,7 +19,10 @@ from llmservice_gateway.ledger.query import Query, choice, required
 from llmservice_gateway.ledger.reports import Reports
 from llmservice_gateway.ledger.schema import EVENTS
 
+_LOG: Final = logging.getLogger(__name__)
 BATCH: Final = 2000
+LONGEST: Final = 600.0
+"""Seconds that an export may take: it holds the place of a report as long as its client reads."""
 _INSTANTS: Final = ("time", "received")
 _KINDS: Final = {"BIGINT": pa.int64(), "INTEGER": pa.int32(), "BOOLEAN": pa.bool_()}
 SCHEMA: Final = pa.schema(
@@ -96,9 +101,18 @@ FORMATS: Final[Mapping[str, Callable[[], Format]]] = {"csv": Csv, "parquet": Par
 
 
 async def export(
-    request: web.Request, query: Query, reports: Reports, bulkhead: Bulkhead, scope: str | None, currency: str
+    request: web.Request,
+    query: Query,
+    reports: Reports,
+    bulkhead: Bulkhead,
+    scope: str | None,
+    currency: str,
+    longest: float = LONGEST,
 ) -> web.StreamResponse:
-    """The answer; raises Said where the question is wrong. A failure in the middle breaks the answer off."""
+    """The answer; raises Said where the question is wrong.
+
+    A failure in the middle, or a client that has not read it after `longest` seconds, breaks the answer off.
+    """
     name = choice(query, "format", tuple(FORMATS), "csv")
     start, end = required(query, "start_time"), required(query, "end_time")
     if end <= start:
@@ -109,13 +123,19 @@ async def export(
     response = web.StreamResponse(headers={"content-type": file.content_type})
     response.headers["content-disposition"] = f'attachment; filename="usage-{start}-{end}.{name}"'
     await response.prepare(request)
-    await response.write(file.begin())
-    while first is not None:
-        rows = [exported(row, currency) for row in first]
-        await response.write(await bulkhead.run(file.add, rows))
-        first = await bulkhead.run(next, batches, None)
-    await response.write(file.end())
-    await response.write_eof()
+    try:
+        async with asyncio.timeout(longest):
+            await response.write(file.begin())
+            while first is not None:
+                rows = [exported(row, currency) for row in first]
+                await response.write(await bulkhead.run(file.add, rows))
+                first = await bulkhead.run(next, batches, None)
+            await response.write(file.end())
+            await response.write_eof()
+    except TimeoutError:
+        _LOG.warning("an export was broken off after %g s", longest)
+        if request.transport is not None:  # else what is written already would wait for the client as long as before
+            request.transport.abort()
     return response
 
 
