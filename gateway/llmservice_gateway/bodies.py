@@ -17,7 +17,8 @@ Keep = Callable[[int], Awaitable[None]]
 """Told how many bytes have come; returns when more may be read."""
 
 _PATIENCE: Final = 0.3
-_SHARES: Final = 4
+SHARES: Final = 4
+"""An owner may take one of so many, and small bodies have one besides."""
 
 
 class Room:
@@ -25,7 +26,7 @@ class Room:
 
     def __init__(self, most: int, largest: int) -> None:
         self._left = most
-        self._share = max(most // _SHARES, largest)
+        self._share = max(most // SHARES, largest)
         self._taken: Counter[str] = Counter()
 
     def take(self, owner: str, size: int) -> None:
@@ -65,7 +66,7 @@ class Rooms:
 
 def rooms(most: int, large_body: int, small_body: int) -> Rooms:
     """`most` bytes for large bodies, and a quarter of that besides for small ones."""
-    return Rooms(Room(most // _SHARES, small_body), Room(most, large_body), small_body)
+    return Rooms(Room(most // SHARES, small_body), Room(most, large_body), small_body)
 
 
 class Place:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from llmservice_gateway.bodies import SHARES
+
 PREFIX: Final = "LLMSERVICE_GATEWAY_"
 _URLS: Final = {
     "tracing_endpoint": "an OTLP/HTTP receiver (http://…:4318)",
@@ -112,8 +114,20 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Settings out of the environment; raises SettingsError for a bad value and for an unknown name."""
-    return Settings(**values(Settings, PREFIX, environment))
+    """Settings out of the environment; raises SettingsError for a bad value, alone or beside another, and for an
+    unknown name."""
+    found = Settings(**values(Settings, PREFIX, environment))
+    _at_least(found, "body_memory", found.large_body, "LARGE_BODY: else no body of that size is ever taken")
+    _at_least(found, "body_memory", SHARES * found.small_body, "what small bodies in a BUFFER_SIZE need")
+    # HAProxy evicts the oldest entry of a full table, but none that a request under way holds.
+    _at_least(found, "limited_keys", found.max_connections + 1, "more than MAX_CONNECTIONS: else limits may not hold")
+    return found
+
+
+def _at_least(settings: Settings, name: str, least: int, why: str) -> None:
+    value = getattr(settings, name)
+    if value < least:
+        raise SettingsError(f"{PREFIX}{name.upper()} must be at least {least} ({why}), not {value}")
 
 
 def values(kind: type[Any], prefix: str, environment: Mapping[str, str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Settings: each bad one is one clear line."""
 
 import base64
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,24 @@ def test_values_are_typed() -> None:
 def test_bad_values(name: str, text: str, said: str) -> None:
     with pytest.raises(SettingsError, match=rf"LLMSERVICE_GATEWAY_{name}\b.*{said}"):
         from_environment({f"LLMSERVICE_GATEWAY_{name}": text})
+
+
+@pytest.mark.parametrize(
+    ("set_to", "said"),
+    [
+        ({"BODY_MEMORY": "8388607"}, "BODY_MEMORY must be at least 8388608 .*LARGE_BODY.*not 8388607"),
+        ({"LARGE_BODY": "1073741824"}, "BODY_MEMORY must be at least 1073741824 "),
+        ({"BODY_MEMORY": "229375", "LARGE_BODY": "65536"}, "BODY_MEMORY must be at least 229376 .*BUFFER_SIZE"),
+        ({"LIMITED_KEYS": "2000"}, "LIMITED_KEYS must be at least 2001 .*MAX_CONNECTIONS.*not 2000"),
+        ({"MAX_CONNECTIONS": "100000"}, "LIMITED_KEYS must be at least 100001 "),
+        ({"BODY_MEMORY": "8388608", "LIMITED_KEYS": "2001"}, None),
+        ({"BODY_MEMORY": "229376", "LARGE_BODY": "65536"}, None),
+    ],
+)
+def test_values_that_do_not_go_together(set_to: dict[str, str], said: str | None) -> None:
+    environment = {f"LLMSERVICE_GATEWAY_{name}": text for name, text in set_to.items()}
+    with pytest.raises(SettingsError, match=f"LLMSERVICE_GATEWAY_{said}") if said else nullcontext():
+        from_environment(environment)
 
 
 def test_pepper(tmp_path: Path) -> None:
