@@ -5,6 +5,7 @@ import logging
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from llmservice_gateway.errors import INVALID, SERVER, ApiError
@@ -97,7 +98,8 @@ def _said(error: Exception, request: web.Request, metrics: Metrics) -> ApiError:
             return TOKENS_UNKNOWN
         case web.HTTPException():
             return _of_aiohttp(error)
-        case ConnectionError() | web.RequestPayloadError():  # a sender that broke off: a worker that ends is no failure
+        # A sender that broke off, or sends no HTTP: a worker that ends is no failure.
+        case ConnectionError() | web.RequestPayloadError() | HttpProcessingError():
             return BAD_HTTP
     _LOG.error("%s %s", request.method, request.path, exc_info=error)
     return INTERNAL

@@ -1,12 +1,13 @@
 """The ledger over HTTP: events from workers, news for gateways."""
 
+import asyncio
 from dataclasses import asdict
 from typing import Annotated, Final
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from llmservice_gateway.errors import ApiError
+from llmservice_gateway.errors import REQUEST_TIMEOUT, ApiError
 from llmservice_gateway.ledger.access import Access, in_own_namespace
 from llmservice_gateway.ledger.answers import ENCODED, TOO_LARGE, Said, as_json, failures, too_early, unready
 from llmservice_gateway.ledger.entries import Unsettled
@@ -17,6 +18,8 @@ from llmservice_gateway.ledger.metrics import Metrics
 _WAIT_MOST: Final = 30.0
 _KEYS_MOST: Final = 100_000
 _SYNC_BYTES: Final = 8 * MOST_BYTES
+WITHIN: Final = 30.0
+"""Seconds that a body may take."""
 
 
 class Counted(BaseModel):
@@ -39,12 +42,12 @@ class Sync(BaseModel):
     requests: Annotated[dict[Annotated[str, Field(max_length=64)], Counted], Field(max_length=_KEYS_MOST)] = {}
 
 
-def ledger_app(ledger: Ledger, access: Access, metrics: Metrics) -> web.Application:
-    """Everything but reports."""
+def ledger_app(ledger: Ledger, access: Access, metrics: Metrics, within: float = WITHIN) -> web.Application:
+    """Everything but reports; a body that is not here after `within` seconds is refused."""
 
     async def events(request: web.Request) -> web.Response:
         identity = await access.anybody(request)
-        body = await _body(request)
+        body = await _body(request, within)
         if len(body) > MOST_BYTES:
             raise Said(TOO_LARGE)
         try:
@@ -62,7 +65,7 @@ def ledger_app(ledger: Ledger, access: Access, metrics: Metrics) -> web.Applicat
     async def sync(request: web.Request) -> web.Response:
         await access.gateway(request)
         try:
-            asked = Sync.model_validate_json(await _body(request))
+            asked = Sync.model_validate_json(await _body(request, within))
         except ValidationError as error:
             raise _refused(refusal(error)) from None
         if not ledger.ready:
@@ -76,10 +79,14 @@ def ledger_app(ledger: Ledger, access: Access, metrics: Metrics) -> web.Applicat
     return app
 
 
-async def _body(request: web.Request) -> bytes:
+async def _body(request: web.Request, within: float) -> bytes:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Said(ENCODED)
-    return await request.read()
+    try:
+        async with asyncio.timeout(within):
+            return await request.read()
+    except TimeoutError:
+        raise Said(REQUEST_TIMEOUT) from None
 
 
 def _refused(refused: Refused) -> Said:

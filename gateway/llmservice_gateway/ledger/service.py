@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
 from sqlalchemy import Engine
 
 from llmservice_gateway.ledger.access import Access
@@ -16,6 +15,7 @@ from llmservice_gateway.ledger.bulkhead import Bulkhead
 from llmservice_gateway.ledger.health import health_app
 from llmservice_gateway.ledger.identity import Identities, Identity
 from llmservice_gateway.ledger.ledger import Ledger
+from llmservice_gateway.ledger.listener import listening
 from llmservice_gateway.ledger.metrics import Metrics
 from llmservice_gateway.ledger.organization import add_organization
 from llmservice_gateway.ledger.registry import Registry
@@ -27,8 +27,6 @@ from llmservice_gateway.source import ObjectSource
 
 _LOG: Final = logging.getLogger(__name__)
 _SWEEP_EVERY: Final = 3600.0
-_CLOSE: Final = 5.0
-"""Seconds that requests under way have to end; a worker that is cut off sends its events again."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,7 @@ class Service:
         """Serves until `stop`; raises what ended a task."""
         async with AsyncExitStack() as serving:
             for port, app in self._apps.items():
-                runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_CLOSE)
-                await runner.setup()
-                serving.push_async_callback(runner.cleanup)
-                await web.TCPSite(runner, self._settings.address, port).start()
+                await serving.enter_async_context(listening(app, self._settings.address, port))
             await self._work()
 
     async def _work(self) -> None:
