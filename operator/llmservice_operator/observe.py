@@ -139,8 +139,7 @@ def _taken_names(store: Store, service: Json) -> dict[str, str]:
     """Names that the gateway's shared URL gives to an older LLMService of the namespace, with that one's name."""
     taken: dict[str, str] = {}
     namespace, wanted = service["metadata"]["namespace"], _names(service)
-    of_namespace = (each for each in store.of_kind(LLMSERVICES) if each["metadata"]["namespace"] == namespace)
-    for other in sorted(of_namespace, key=_age):
+    for other in sorted(store.of_kind(LLMSERVICES, namespace), key=_age):
         if _age(other) >= _age(service):
             break
         if "deletionTimestamp" not in other["metadata"]:

@@ -22,34 +22,40 @@ class Ref(NamedTuple):
 
 @dataclass
 class Store:
-    """Objects by reference, and children by the LLMService that they are labelled with."""
+    """Objects by kind, namespace and name, and children by the LLMService that they are labelled with.
 
-    _objects: dict[Ref, Json] = field(default_factory=dict)
+    By kind, since each reconcile reads all pools and nodes: among ten thousand services that must not cost more.
+    """
+
+    _objects: dict[str, dict[str, dict[str, Json]]] = field(default_factory=dict)
     _children: dict[tuple[str, str], set[Ref]] = field(default_factory=dict)
 
     def get(self, ref: Ref) -> Json | None:
         """The newest known object, or None."""
-        return self._objects.get(ref)
+        return self._objects.get(ref.plural, {}).get(ref.namespace, {}).get(ref.name)
 
     def put(self, plural: str, obj: Json) -> Ref:
         """Remember an object unless a newer one of the same uid is known."""
         ref = ref_of(plural, obj)
-        known = self._objects.get(ref)
+        known = self.get(ref)
         if known is None or not _newer(known, obj):
             self.remove(ref)  # its label may have been another's
-            self._objects[ref] = _trimmed(obj)
-            self._children_of(ref, obj).add(ref)
+            self._objects.setdefault(ref.plural, {}).setdefault(ref.namespace, {})[ref.name] = _trimmed(obj)
+            self._children.setdefault(_owner(ref, obj), set()).add(ref)
         return ref
 
     def remove(self, ref: Ref) -> None:
         """Forget a deleted object."""
-        obj = self._objects.pop(ref, None)
+        obj = self._objects.get(ref.plural, {}).get(ref.namespace, {}).pop(ref.name, None)
         if obj is not None:
-            self._children_of(ref, obj).discard(ref)
+            siblings = self._children[_owner(ref, obj)]
+            siblings.discard(ref)
+            if not siblings:
+                del self._children[_owner(ref, obj)]
 
     def versions(self, plural: str) -> dict[Ref, int]:
         """What is known of a kind, for `replace`: taken before the list is asked for."""
-        return {ref: _version(obj) for ref, obj in self._objects.items() if ref.plural == plural}
+        return {ref_of(plural, obj): _version(obj) for obj in self.of_kind(plural)}
 
     def replace(self, plural: str, objects: list[Json], before: dict[Ref, int]) -> set[Ref]:
         """Take a full list for the truth, but for what a watch or a write of ours brought while it was under way.
@@ -61,23 +67,26 @@ class Store:
         gone = {ref for ref, version in before.items() if ref not in listed and now.get(ref) == version}
         for ref in gone:
             self.remove(ref)
-        changed = {ref for ref, obj in listed.items() if not _same(self._objects.get(ref), obj)}
+        changed = {ref for ref, obj in listed.items() if not _same(self.get(ref), obj)}
         for obj in objects:
             self.put(plural, obj)
         return gone | changed
 
-    def of_kind(self, plural: str) -> Iterator[Json]:
-        """All known objects of a kind."""
-        return (obj for ref, obj in self._objects.items() if ref.plural == plural)
+    def of_kind(self, plural: str, namespace: str | None = None) -> Iterator[Json]:
+        """All known objects of a kind, or of a kind in one namespace."""
+        by_namespace = self._objects.get(plural, {})
+        wanted = by_namespace.values() if namespace is None else [by_namespace.get(namespace, {})]
+        return (obj for named in wanted for obj in named.values())
 
     def children(self, namespace: str, service: str) -> list[tuple[Ref, Json]]:
         """Objects of all kinds that bear the label of an LLMService, ordered by reference."""
         refs = sorted(self._children.get((namespace, service), ()))
-        return [(ref, self._objects[ref]) for ref in refs]
+        return [(ref, self._objects[ref.plural][ref.namespace][ref.name]) for ref in refs]
 
-    def _children_of(self, ref: Ref, obj: Json) -> set[Ref]:
-        service = obj["metadata"].get("labels", {}).get(LABEL_SERVICE, "")
-        return self._children.setdefault((ref.namespace, service), set())
+
+def _owner(ref: Ref, obj: Json) -> tuple[str, str]:
+    """Namespace and name of the LLMService that an object is labelled with; the name is empty where it is not."""
+    return ref.namespace, obj["metadata"].get("labels", {}).get(LABEL_SERVICE, "")
 
 
 def ref_of(plural: str, obj: Json) -> Ref:

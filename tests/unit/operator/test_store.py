@@ -103,3 +103,20 @@ def test_cluster_scoped_objects_have_no_namespace() -> None:
     store = Store()
     assert store.put("nodes", {"metadata": {"name": "n", "uid": "u"}}) == Ref("nodes", "", "n")
     assert [node["metadata"]["name"] for node in store.of_kind("nodes")] == ["n"]
+
+
+def test_a_kind_is_listed_whole_or_of_one_namespace() -> None:
+    store = Store()
+    for name, namespace in (("a", "ns"), ("b", "ns"), ("c", "other")):
+        obj = thing(name)
+        obj["metadata"]["namespace"] = namespace
+        store.put("services", obj)
+    assert sorted(obj["metadata"]["name"] for obj in store.of_kind("services")) == ["a", "b", "c"]
+    assert sorted(obj["metadata"]["name"] for obj in store.of_kind("services", "ns")) == ["a", "b"]
+    assert list(store.of_kind("services", "none")) == list(store.of_kind("pods")) == []
+
+
+def test_nothing_is_remembered_of_a_service_whose_children_are_all_gone() -> None:
+    store = Store()
+    store.remove(store.put("services", thing()))
+    assert store._children == {}
