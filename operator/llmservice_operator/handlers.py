@@ -53,9 +53,11 @@ class Router:
             self.touch(ref, known)  # the service whose label it bore
 
     def deleted(self, plural: str, obj: Json) -> None:
-        """An object is gone."""
-        ref = Ref(plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-        self.store.remove(ref)
+        """An object is gone; where another one has its name meanwhile, that one stays known."""
+        ref = ref_of(plural, obj)
+        known = self.store.get(ref)
+        if known is not None and known["metadata"].get("uid") == obj["metadata"].get("uid"):
+            self.store.remove(ref)
         self.touch(ref, obj)
 
     def touch(self, ref: Ref, obj: Json | None) -> None:

@@ -77,6 +77,16 @@ async def test_whom_an_object_bears_on(
     assert waiting(router.api_keys) == ({("team-a", "app")} if plural == "apikeys" else set())
 
 
+@pytest.mark.parametrize(("uid", "known"), [("old", True), ("new", False)])
+def test_a_late_deletion_does_not_forget_who_has_the_name_now(uid: str, known: bool, router: Router) -> None:
+    service = child(SERVICE, "m-1")
+    service["metadata"]["uid"] = "new"
+    router.store.put("services", service)
+    router.deleted("services", {**service, "metadata": {**service["metadata"], "uid": uid}})
+    assert (router.store.get(Ref("services", "team-a", "m-1")) is not None) is known
+    assert waiting(router.services) == {("team-a", "m")}
+
+
 async def test_a_budget_that_comes_or_goes_bears_on_the_keys_that_name_it(router: Router) -> None:
     for name, spec in (("app", {"budgetRef": {"name": "team"}}), ("other", {"budgetRef": {"name": "x"}}), ("none", {})):
         router.store.put("apikeys", an_api_key(name, **spec))
