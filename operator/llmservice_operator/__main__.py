@@ -22,7 +22,6 @@ from llmservice_api.names import LLMSERVICES
 from llmservice_operator import health as health_module
 from llmservice_operator.apikeys import KeyIssuer, new_key
 from llmservice_operator.cluster import Access, Cluster, connect
-from llmservice_operator.cold_start_metrics import ColdStarts
 from llmservice_operator.gpupools import PoolReporter
 from llmservice_operator.handlers import WATCHED, Router, configure, registry
 from llmservice_operator.hub import Hub
@@ -163,7 +162,6 @@ def _router(
         instance,
         models=hub,
         on_status=metrics.status_written,
-        cold_starts=ColdStarts(metrics.registry),
     )
     issuer = KeyIssuer(store, cluster, install, pepper, new_key, now, instance)
     reporter = PoolReporter(store, cluster, now)

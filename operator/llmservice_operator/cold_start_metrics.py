@@ -12,7 +12,7 @@ _BUCKETS: Final = (1, 2, 5, 10, 20, 40, 60, 90, 120, 180, 300, 600, 1200, 2400)
 class ColdStarts:
     """Counts each cold start that status comes to tell of: what it told before, another process has counted."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
             "llmservice_cold_start_seconds",
             "Time from the creation of a replica's pod to Ready, by phase: node, image, weights, engine, total.",

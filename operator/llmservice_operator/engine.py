@@ -137,21 +137,22 @@ def has_no_engine(pods: Sequence[Json]) -> bool:
 
 def has_workers(pods: Sequence[Json]) -> bool:
     """Whether any of the pods is a worker, whatever its state."""
-    return any(_is_worker(pod) for pod in pods)
+    return any(is_worker(pod) for pod in pods)
 
 
 def silent_workers(pods: Sequence[Json]) -> tuple[str, ...]:
     """`<ip>:<port>` of the side ports of workers that stay and are not Ready."""
-    silent = [pod for pod in pods if _is_worker(pod) and not _is_ready(pod) and not _is_going(pod)]
+    silent = [pod for pod in pods if is_worker(pod) and not _is_ready(pod) and not _is_going(pod)]
     return tuple(f"{ip}:{REPLICA_PORT}" for pod in silent if (ip := pod.get("status", {}).get("podIP")))
 
 
 def is_ready_worker(pod: Json) -> bool:
     """Whether it is a worker pod that is Ready."""
-    return _is_worker(pod) and _is_ready(pod)
+    return is_worker(pod) and _is_ready(pod)
 
 
-def _is_worker(pod: Json) -> bool:
+def is_worker(pod: Json) -> bool:
+    """Whether it is a worker pod, not a head."""
     return bool(pod["metadata"].get("labels", {}).get("ray.io/node-type") == "worker")
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from llmservice_api.base import seconds
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
-from llmservice_operator.engine import of_revision, ready_replicas
+from llmservice_operator.engine import is_worker, of_revision, ready_replicas
 from llmservice_operator.observed import Observed, instant, rfc3339
 from llmservice_operator.placement import Placed, Refusal, Scene, place, with_stage
 from llmservice_operator.resources.rayservice import revision_name
@@ -121,12 +121,12 @@ def _no_node_since(observed: Observed) -> datetime | None:
     pods = of_revision(revision.get("pending") or revision.get("active") or "", observed.pods)
     if ready_replicas(pods):
         return None
-    return min((since for pod in pods if (since := _unschedulable_since(pod)) is not None), default=None)
+    waiting = (_unschedulable_since(pod) for pod in pods if is_worker(pod))
+    return min((since for since in waiting if since is not None), default=None)
 
 
 def _unschedulable_since(pod: Json) -> datetime | None:
-    is_worker = pod["metadata"].get("labels", {}).get("ray.io/node-type") == "worker"
     for condition in pod.get("status", {}).get("conditions", []):
-        if is_worker and condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             return instant(condition["lastTransitionTime"]) if condition.get("lastTransitionTime") else None
     return None

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from llmservice_api.json_lines import FIELDS
 from llmservice_api.reasons import ConditionType
+from llmservice_operator.cold_start_metrics import ColdStarts
 from llmservice_operator.observed import instant
 
 Json = dict[str, Any]
@@ -54,6 +55,7 @@ class Metrics:
             buckets=_WAITS,
             registry=registry,
         )
+        self._cold_starts = ColdStarts(registry)
         self._leader = Gauge("llmservice_leader", "1 where this operator writes, 0 on a standby.", registry=registry)
         self._depth = Gauge("llmservice_queue_depth", "Keys that wait for a worker.", ["kind"], registry=registry)
 
@@ -100,6 +102,7 @@ class Metrics:
             self._ready.observe(took)
         if (took := seconds_of_rollout(service, status, now)) is not None:
             self._rollout.observe(took)
+        self._cold_starts.written(service.get("status") or {}, status)
 
 
 def seconds_to_ready(service: Json, status: Json, now: datetime) -> float | None:

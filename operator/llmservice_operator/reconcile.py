@@ -12,7 +12,6 @@ from llmservice_api.names import LLMSERVICES
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.adapters import Settled, is_settled, next_look
 from llmservice_operator.cluster import Cluster
-from llmservice_operator.cold_start_metrics import ColdStarts
 from llmservice_operator.conditions import Finding, false, merge, news
 from llmservice_operator.execute import execute, record, write_status
 from llmservice_operator.fetching import told
@@ -65,7 +64,6 @@ class Reconciler:
     on_status: Callable[[Json, Json, datetime], None] = lambda *_: None
     models: Models | None = None
     settled: Settled = field(default_factory=Settled)
-    cold_starts: ColdStarts = field(default_factory=ColdStarts)
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """Bring the LLMService (namespace, name) nearer to its spec; returns seconds to the next look, or None."""
@@ -127,9 +125,7 @@ class Reconciler:
 
     async def _write_status(self, service: Json, wanted: Json, found: list[Finding]) -> None:
         if await write_status(self.cluster, self.store, LLMSERVICES, service, wanted):
-            before = service.get("status") or {}
-            self.cold_starts.written(before, wanted)
-            told = news(found, before.get("conditions", []))
+            told = news(found, (service.get("status") or {}).get("conditions", []))
             self.on_status(service, wanted, self.clock())
             await record(self.cluster, "LLMService", service, told, self.clock(), self.instance)
 

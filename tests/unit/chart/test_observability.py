@@ -16,7 +16,6 @@ from llmservice_gateway import settings as gateway_settings
 from llmservice_gateway.ledger.metrics import Metrics as LedgerMetrics
 from llmservice_gateway.metrics import Metrics as GatewayMetrics
 from llmservice_operator import settings as operator_settings
-from llmservice_operator.cold_start_metrics import ColdStarts
 from llmservice_operator.metrics import Metrics as OperatorMetrics
 from llmservice_operator.service_metrics import ServiceMetrics
 from llmservice_worker.metrics import EngineMetrics
@@ -36,7 +35,6 @@ def ours(tmp_path: Path) -> set[str]:
     EngineMetrics(worker, tmp_path / "starts")
     UsageFigures(worker, lambda: 0.0)
     OperatorMetrics(operator)
-    ColdStarts(operator)
     operator.register(ServiceMetrics(list))
     texts = [generate_latest(worker), generate_latest(operator), GatewayMetrics().text(), LedgerMetrics().text()]
     return {name for text in texts for name in scraped_names(text.decode()) if not name.endswith("_created")}

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from llmservice_api.llmservice import Endpoint
 from llmservice_operator.cluster import ApiError
-from llmservice_operator.cold_start_metrics import ColdStarts
+from llmservice_operator.metrics import Metrics
 from llmservice_operator.observed import Probe, Question
 from llmservice_operator.reconcile import Reconciler
 from llmservice_operator.resources.ingress import make_ingress
@@ -319,7 +319,7 @@ async def test_a_cold_start_is_counted_when_status_comes_to_tell_of_it_and_not_a
     counts = []
     for _ in range(2):
         registry = CollectorRegistry()
-        bench.reconciler = replace(bench.reconciler, cold_starts=ColdStarts(registry))
+        bench.reconciler = replace(bench.reconciler, on_status=Metrics(registry).status_written)
         for _ in range(3):
             await bench.reconcile()
         found = {"pool": "cpu", "phase": "total"}
