@@ -32,10 +32,10 @@ demo-down: $(STAMP) ## End the demo and its cluster; what was built and download
 	@$(RUN) -m hack.demo down
 
 ##@ Tests
-.PHONY: test test-unit test-integration test-e2e chaos-metering
+.PHONY: test test-unit test-integration test-e2e test-long chaos-metering
 test: test-unit test-integration test-e2e ## All three layers of tests
 
-test-unit: $(STAMP) ## Without a cluster; seconds
+test-unit: $(STAMP) ## Without a cluster; a minute
 	$(RUN) -m pytest tests/unit $(PYTEST)
 
 test-integration: $(STAMP) ## Against a real API server; minutes
@@ -43,6 +43,9 @@ test-integration: $(STAMP) ## Against a real API server; minutes
 
 test-e2e: $(STAMP) ## On a real cluster with a real model; it is taken down again unless it was up
 	$(RUN) -m pytest tests/e2e $(PYTEST)
+
+test-long: $(STAMP) ## The operator's chaos in full: each kill at each write, faults of minutes, 500 cycles; hours
+	LONG=1 $(RUN) -m pytest tests/chaos/operator $(PYTEST)
 
 chaos-metering: $(STAMP) ## Is all billed once while parts are killed? CHAOS_REQUESTS=10000, CHAOS_SEED=; one JSON line last
 	@$(RUN) -m tests.chaos.metering
@@ -67,7 +70,7 @@ verify: $(STAMP) ## Fail where something derived is not what its source says
 	@$(RUN) -m hack.render --check
 
 ##@ Parts
-.PHONY: images cluster-up cluster-down cluster-status bench-endpoint bench-gateway bench-flood bench-gateway-plot bench-ledger bench-autoscaling bench-autoscaling-plot
+.PHONY: images cluster-up cluster-down cluster-status bench-endpoint bench-gateway bench-flood bench-gateway-plot bench-ledger bench-autoscaling bench-autoscaling-reality bench-autoscaling-plot bench-control-plane bench-control-plane-plot
 images: $(STAMP) ## Build the images: operator, gateway, worker (cpu)
 	@$(RUN) -m hack.cluster images build
 
@@ -95,8 +98,17 @@ bench-gateway-plot: $(STAMP) ## Draw docs/benchmarks/gateway.svg of the figures 
 bench-autoscaling: $(STAMP) ## Our autoscaling beside known ones; TRACES=dir, CASES=, COLD=, SEEDS=10, QUICK=1; one JSON line last
 	@$(RUN) -m tests.bench.autoscaling.bench
 
-bench-autoscaling-plot: $(STAMP) ## Draw docs/benchmarks/autoscaling-*.svg of build/bench/autoscaling.json, and print its table
+bench-autoscaling-reality: $(STAMP) ## One burst on the real cluster and the same in the benchmark's model; one JSON line last
+	@$(RUN) -m tests.bench.autoscaling.reality
+
+bench-autoscaling-plot: $(STAMP) ## Draw docs/benchmarks/autoscaling-*.svg of build/bench/autoscaling*.json, and print the table
 	@$(RUN) -m tests.bench.autoscaling.plotting
+
+bench-control-plane: $(STAMP) ## The operator under a fleet, beside a Go one, a naive one and the API server's floor; SIZES=, ONLY=, IDLE=600, QUICK=1; one JSON line last
+	@$(RUN) -m tests.bench.control_plane.bench
+
+bench-control-plane-plot: $(STAMP) ## Draw docs/benchmarks/control-plane.svg of the figures in build/bench/control_plane.json
+	@$(RUN) -m tests.bench.control_plane.plotting
 
 bench-ledger: $(STAMP) ## Events/s that the ledger stores, seconds of its reports; EVENTS=20000; one JSON line last
 	@$(RUN) -m tests.bench.ledger

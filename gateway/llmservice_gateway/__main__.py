@@ -21,7 +21,8 @@ from llmservice_gateway.waker import KubernetesWriter
 async def _main(chosen: settings.Settings, salt: pepper.Pepper) -> int:
     metrics = Metrics()
     api = connect()
-    source = KubernetesSource(api, chosen.relist_interval, metrics.failures.labels("kubernetes").inc)
+    failed, namespaces = metrics.failures.labels("kubernetes").inc, chosen.watch_namespaces
+    source = KubernetesSource(api, chosen.relist_interval, failed, namespaces=namespaces)
     store = RuntimeSocket(chosen.socket, chosen.maps)
     probe = salt.digest(salt.probe_key())
     agent = Agent(source, store, metrics, probe, time.time, chosen.resync_interval)

@@ -45,18 +45,38 @@ class Passage:
 
 @dataclass
 class _Door:
+    """`bell` is for the first of the line; the others sleep until it is their turn: a ring for thousands would cost."""
+
     line: Line = field(default_factory=Line)
     bell: Bell = field(default_factory=Bell)
+    turns: dict[Ticket, Bell] = field(default_factory=dict)
+
+    def ring(self) -> None:
+        """What may let the first of the line go has changed, or who is the first."""
+        self.bell.ring()
+        if self.line.waiting and (turn := self.turns.get(self.line.waiting[0])) is not None:
+            turn.ring()
+
+    async def wait(self, ticket: Ticket, within: float) -> None:
+        """Until there is news for this one, or so many seconds have passed."""
+        if self.line.is_first(ticket):
+            await self.bell.heard(min(within, AGAIN))
+            return
+        self.turns[ticket] = Bell()
+        try:
+            await self.turns[ticket].heard(within)
+        finally:
+            del self.turns[ticket]
 
 
 class Doorkeeper:
-    """`longest` bounds every hold, in seconds; `wake` is called for a cold service as long as somebody waits."""
+    """`longest` bounds every hold, in seconds; `wake` is called, with how many are held, as long as somebody waits."""
 
     def __init__(
         self,
         services: Services,
         upstreams: Upstreams,
-        wake: Callable[[Service], None],
+        wake: Callable[[Service, int], None],
         metrics: Metrics,
         longest: float,
     ) -> None:
@@ -78,7 +98,7 @@ class Doorkeeper:
             }
             self._news.ring()
             for door in self._doors.values():
-                door.bell.ring()
+                door.ring()
 
     async def answer(self, passage: Passage) -> Answered:
         """Where the model answered, and its answer, whose body is still to be read. Raises Refused."""
@@ -109,11 +129,12 @@ class Doorkeeper:
         return None
 
     async def _hold(self, service: Service, passage: Passage) -> Answered:
-        door = self._doors.setdefault(passage.route, _Door())
+        door = self._doors.get(passage.route, _Door())
         ticket = door.line.join(service.hold.requests)
         if ticket is None:
             self._metrics.held_total.labels("full").inc()
             raise Refused(errors.HOLD_FULL if service.hold.requests else errors.MODEL_NOT_READY)
+        self._doors[passage.route] = door
         passage.held = True
         outcome = "left"
         self._metrics.held.inc()
@@ -131,7 +152,7 @@ class Doorkeeper:
 
     def _leave(self, route: str, door: _Door, ticket: Ticket) -> None:
         door.line.leave(ticket)
-        door.bell.ring()
+        door.ring()
         if not len(door.line) and self._doors.get(route) is door:
             del self._doors[route]
 
@@ -152,16 +173,15 @@ class Doorkeeper:
         """Waits for the ticket's turn; where the service answers then."""
         while True:
             service = self._service(passage)
-            is_first = door.line.is_first(ticket)
-            if is_first:
-                self._wake(service)
+            if door.line.is_first(ticket):
+                self._wake(service, len(door.line))
             left = until - _now()
             if left <= 0:
                 raise Refused(errors.HOLD_OVER)
             if service.address is not None and door.line.may_go(ticket, is_up=self._is_up(service)):
                 passage.check()
                 return service.address
-            await door.bell.heard(min(left, AGAIN) if is_first else left)
+            await door.wait(ticket, left)
 
     async def _try(
         self, address: Address, passage: Passage, door: _Door, ticket: Ticket, until: float
@@ -169,14 +189,13 @@ class Doorkeeper:
         """The answer, None where the model is not up. As long as nothing shows that it is, `until` bounds this too."""
         sent = partial(self._sent, door, ticket)
         asking = asyncio.ensure_future(self._upstreams.ask(address, passage.asked, sent))
-        asking.add_done_callback(lambda _: door.bell.ring())
         kept = None
         try:
             while not asking.done():
-                left = None if self._is_up(self._service(passage)) else until - _now()
-                if left is not None and left <= 0:
+                left = AGAIN if self._is_up(self._service(passage)) else until - _now()
+                if left <= 0:
                     raise Refused(errors.HOLD_OVER)
-                await door.bell.heard(left)
+                await asyncio.wait({asking}, timeout=min(left, AGAIN))
             kept = self._judged(asking.result(), passage, door)
             return kept
         except NoAnswer as lost:
@@ -192,12 +211,12 @@ class Doorkeeper:
             return None
         if service is not None:
             self._proved[passage.route] = service
-        door.bell.ring()
+        door.ring()
         return answer
 
     def _sent(self, door: _Door, ticket: Ticket) -> None:
         door.line.sent(ticket)
-        door.bell.ring()
+        door.ring()
 
     def _service(self, passage: Passage) -> Service:
         service = self._services.service(passage.route)

@@ -102,7 +102,7 @@ class Gateway:
         return Limiter(ledger, store, self._metrics, lambda: self._agent.keys, name, time.time, resync)
 
     def _activator(self, limiter: Limiter | None) -> AbstractAsyncContextManager[Activator]:
-        waker = Waker(self._wakes, self._metrics, time.time)
+        waker = Waker(self._wakes, self._settings.name, self._metrics, time.time)
         blocks = (lambda: limiter.blocks) if limiter else dict[str, str]
         return activator(self._agent, blocks, waker, self._settings, self._metrics, time.time)
 

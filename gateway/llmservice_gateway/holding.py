@@ -10,10 +10,13 @@ from bisect import insort
 from dataclasses import dataclass, field
 from typing import Final
 
-from llmservice_gateway.objects import Service
+from llmservice_gateway.objects import Service, Wake
 
 WAKE_MS: Final = 10_000
-"""A service is woken once in so many milliseconds at most."""
+"""A service is woken once in so many milliseconds at most, where there is nothing new to say."""
+
+GROWN_MS: Final = 2_000
+"""That more wait than was said is said so many milliseconds later at the earliest."""
 
 
 @dataclass(frozen=True, order=True)
@@ -82,6 +85,21 @@ class Line:
         self.trying.discard(ticket)
 
 
-def wake_is_due(service: Service, asked_ms: int, now_ms: int) -> bool:
-    """Whether to wake the service: it sleeps, and nobody woke it lately: not we (`asked_ms`), no other gateway."""
-    return service.cold and service.sleeps and all(abs(now_ms - each) >= WAKE_MS for each in (asked_ms, service.woken))
+def wake_is_due(service: Service, told: Wake, asked: Wake, held: int, now_ms: int) -> bool:
+    """Whether to wake a service that sleeps for the `held` requests that we have.
+
+    `told`: what status has from us, `asked`: what we last tried to say. What another gateway says of its own requests
+    keeps us from repeating ours, until half of the time is over for which status is believed.
+    """
+    since = abs(now_ms - asked.at)
+    if not (service.cold and service.sleeps) or since < GROWN_MS:
+        return False
+    if since < WAKE_MS:
+        return held > asked.requests
+    ages = abs(now_ms - told.at) >= max(WAKE_MS, service.idle * 500)
+    return ages or held > told.requests or abs(now_ms - service.woken) >= WAKE_MS
+
+
+def requests_to_tell(service: Service, told: Wake, held: int, now_ms: int) -> int:
+    """The most that we held at once: never fewer than was `told` in the same wake, which is acted upon already."""
+    return max(held, told.requests) if abs(now_ms - told.at) < service.idle * 1000 else held

@@ -1,4 +1,4 @@
-"""The cluster as the source of objects: list, then watch, in one thread per kind.
+"""The cluster as the source of objects: list, then watch, in one thread per kind, and namespace where some are named.
 
 list ──> Listed ──> watch from its version ──> Put, Gone …
  ^                     │ ends after `relist` seconds, at 410, or at any failure
@@ -6,23 +6,26 @@ list ──> Listed ──> watch from its version ──> Put, Gone …
 """
 
 import asyncio
+import itertools
 import json
 import logging
 import os
 import random
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import urllib3
 from kubernetes import client, config
 
 from llmservice_api.names import GROUP, VERSION
+from llmservice_gateway.parts import Parts
 from llmservice_gateway.settings import SettingsError
 from llmservice_gateway.source import KINDS, Event, Gone, Kind, Listed, Put
 
 _LOG: Final = logging.getLogger(__name__)
 _PAGE: Final = 500
+_FORBIDDEN: Final = 403
 _CONNECT: Final = 5.0
 _SILENCE: Final = 90.0
 """Seconds without a byte after which a watch counts as dead; the apiserver sends a bookmark about every 60."""
@@ -30,6 +33,16 @@ _SILENCE: Final = 90.0
 _EVENTS: Final[Mapping[str, Callable[[Kind, Any], Event]]] = {"ADDED": Put, "MODIFIED": Put, "DELETED": Gone}
 
 Deliver = Callable[[Event], None]
+
+
+class Place(NamedTuple):
+    """What one thread follows: a kind in a namespace, or everywhere where that is empty."""
+
+    kind: Kind
+    namespace: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} in {self.namespace}" if self.namespace else self.kind
 
 
 class WatchLost(Exception):
@@ -41,7 +54,7 @@ class ThreadEnded(Exception):
 
 
 class KubernetesSource:
-    """Lists and watches in all namespaces, for ever.
+    """Lists and watches in `namespaces`, or in all where none is named, for ever.
 
     `relist` is seconds between lists, `failed` counts failures, `backoff` is the first and the longest pause after
     one, in seconds; `kinds` are those to watch.
@@ -54,72 +67,81 @@ class KubernetesSource:
         failed: Callable[[], None],
         backoff: tuple[float, float] = (0.2, 10.0),
         kinds: Sequence[Kind] = KINDS,
+        namespaces: Sequence[str] = (),
     ) -> None:
         self._api = api
         self._relist = relist
         self._failed = failed
         self._backoff = backoff
         self._kinds = kinds
+        self._namespaces = namespaces
 
     async def events(self) -> AsyncIterator[Event]:
         """What happened, in order per kind; never ends, but raises where a thread ends that must not."""
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[Event | ThreadEnded] = asyncio.Queue()
+        queue: asyncio.Queue[tuple[str, Event | ThreadEnded]] = asyncio.Queue()
         stop = threading.Event()
+        parts = Parts(self._namespaces)
 
-        def deliver(event: Event | ThreadEnded) -> None:
-            if not stop.is_set():
-                loop.call_soon_threadsafe(queue.put_nowait, event)
+        def run(place: Place) -> None:
+            def deliver(event: Event | ThreadEnded) -> None:
+                if not stop.is_set():
+                    loop.call_soon_threadsafe(queue.put_nowait, (place.namespace, event))
 
-        def run(kind: Kind) -> None:
             try:
-                self._follow(kind, deliver, stop)
+                self._follow(place, deliver, stop)
             except Exception:  # noqa: BLE001 - said in the log, and it ends the gateway
                 # Without its watch a gateway would go on with keys that are revoked: better to start anew.
-                _LOG.exception("watching %s", kind)
-                deliver(ThreadEnded(kind))
+                _LOG.exception("watching %s", place)
+                deliver(ThreadEnded(place.kind))
 
-        for kind in self._kinds:
-            threading.Thread(target=run, args=(kind,), name=kind, daemon=True).start()
+        for place in itertools.starmap(Place, itertools.product(self._kinds, self._namespaces or [""])):
+            threading.Thread(target=run, args=(place,), name=str(place), daemon=True).start()
         try:
             while True:
-                event = await queue.get()
+                namespace, event = await queue.get()
                 if isinstance(event, ThreadEnded):
                     raise event
-                yield event
+                told = parts.whole(namespace, event) if namespace else event
+                if told is not None:
+                    yield told
         finally:
             stop.set()
 
-    def _follow(self, kind: Kind, deliver: Deliver, stop: threading.Event) -> None:
+    def _follow(self, place: Place, deliver: Deliver, stop: threading.Event) -> None:
         low, high = self._backoff
-        delay = low
+        delay, is_first = low, True
         while not stop.is_set():
             try:
-                version = self._list(kind, deliver)
-                delay = low
-                self._watch(kind, version, deliver)
+                version = self._list(place, deliver)
+                delay, is_first = low, False
+                self._watch(place, version, deliver)
                 stop.wait(low)
             except (client.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError, WatchLost) as error:
                 self._failed()
-                _LOG.warning("watching %s: %s; trying again in %.1f s", kind, one_line(error), delay)
+                _LOG.warning("watching %s: %s; trying again in %.1f s", place, one_line(error), delay)
+                if place.namespace and is_first and getattr(error, "status", None) == _FORBIDDEN:
+                    # A namespace that was deleted took its Role along: the others must not wait for it.
+                    deliver(Listed(place.kind, []))
+                    is_first = False
                 stop.wait(delay * random.uniform(0.5, 1.0))
                 delay = min(delay * 2, high)
 
-    def _list(self, kind: Kind, deliver: Deliver) -> str:
+    def _list(self, place: Place, deliver: Deliver) -> str:
         objects: list[Any] = []
         token: str | None = None
         while True:
             extra = {"_continue": token} if token else {}
-            page = json.loads(self._get(kind, limit=_PAGE, _request_timeout=(_CONNECT, 30.0), **extra).data)
+            page = json.loads(self._get(place, limit=_PAGE, _request_timeout=(_CONNECT, 30.0), **extra).data)
             objects.extend(page["items"])
             token = page["metadata"].get("continue")
             if not token:
-                deliver(Listed(kind, objects))
+                deliver(Listed(place.kind, objects))
                 return str(page["metadata"]["resourceVersion"])
 
-    def _watch(self, kind: Kind, version: str, deliver: Deliver) -> None:
+    def _watch(self, place: Place, version: str, deliver: Deliver) -> None:
         response = self._get(
-            kind,
+            place,
             watch=True,
             resource_version=version,
             allow_watch_bookmarks=True,
@@ -132,13 +154,16 @@ class KubernetesSource:
                 if event["type"] == "ERROR":
                     raise WatchLost(event["object"].get("message", "no message"))
                 if event["type"] in _EVENTS:
-                    deliver(_EVENTS[event["type"]](kind, event["object"]))
+                    deliver(_EVENTS[event["type"]](place.kind, event["object"]))
         finally:
             response.release_conn()
             response.close()
 
-    def _get(self, kind: Kind, **arguments: Any) -> Any:
-        return self._api.list_cluster_custom_object(GROUP, VERSION, kind, _preload_content=False, **arguments)
+    def _get(self, place: Place, **arguments: Any) -> Any:
+        arguments["_preload_content"] = False
+        if place.namespace:
+            return self._api.list_namespaced_custom_object(GROUP, VERSION, place.namespace, place.kind, **arguments)
+        return self._api.list_cluster_custom_object(GROUP, VERSION, place.kind, **arguments)
 
 
 def connect() -> Any:

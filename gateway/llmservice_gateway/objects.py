@@ -7,7 +7,7 @@ one odd object harms no other.
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,6 +15,9 @@ from llmservice_api.base import seconds
 
 NEVER: Final = 2**53
 """Expiry, in milliseconds, of a key that does not expire."""
+
+IDLE: Final = 900
+"""Seconds that a wake stands where spec has no scaling: idleAfter by default."""
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -44,13 +47,25 @@ NO_HOLD: Final = Hold()
 
 
 @dataclass(frozen=True)
+class Wake:
+    """That a gateway woke a service: when, in milliseconds since the epoch, and for how many requests."""
+
+    at: int = 0
+    requests: int = 0
+
+
+NO_WAKE: Final = Wake()
+
+
+@dataclass(frozen=True)
 class Service:
     """An LLMService as the gateway sees it. `created` is seconds since the epoch.
 
     `models` are the model's name and aliases; `adapters` those of the spec that did not fail, each a name of its own.
     `dynamic`: `<model>:<name>` stands for an adapter that is loaded at its first use. `replicas`: None where status
     does not say. `sleeps`: it may have no replica, and then needs somebody who wakes it; `woken` is when somebody
-    last did, in milliseconds since the epoch.
+    last did, in milliseconds since the epoch, `wakes` what each gateway said then, and `idle` for how many seconds
+    that stands. No difference in `wakes` makes it another service: it is as cold as it was.
     """
 
     namespace: str
@@ -66,6 +81,8 @@ class Service:
     hold: Hold = NO_HOLD
     sleeps: bool = False
     woken: int = 0
+    idle: int = IDLE
+    wakes: Mapping[str, Wake] = field(default_factory=dict, compare=False)
 
     @property
     def cold(self) -> bool:
@@ -128,7 +145,7 @@ def service(raw: Mapping[str, Any]) -> Service | None:
     namespace, name = metadata.get("namespace"), metadata.get("name")
     if metadata.get("deletionTimestamp") or not _fits(_LABEL, namespace) or not _fits(_LABEL, name):
         return None
-    model, status = _mapping(spec, "model"), _mapping(raw, "status")
+    model, status, scaling = _mapping(spec, "model"), _mapping(raw, "status"), _mapping(spec, "scaling")
     host = status.get("host")  # the operator's word: what spec asks for may be refused
     names = [str(model.get("name") or name), *_strings(model, "aliases")]
     return Service(
@@ -143,8 +160,10 @@ def service(raw: Mapping[str, Any]) -> Service | None:
         dynamic="source" in _mapping(spec, "dynamicAdapters"),
         replicas=_replicas(status.get("replicas")),
         hold=_hold(_mapping(spec, "hold")),
-        sleeps=0 in (spec.get("replicas"), _mapping(spec, "scaling").get("minReplicas")),
+        sleeps=0 in (spec.get("replicas"), scaling.get("minReplicas")),
         woken=_woken(status.get("wakeRequestedAt")),
+        idle=_idle(scaling.get("idleAfter")),
+        wakes=_wakes(_mapping(status, "wakes")),
     )
 
 
@@ -203,6 +222,15 @@ def _replicas(value: object) -> int | None:
 
 def _woken(instant: object) -> int:
     return (_milliseconds(instant) or 0) if instant is not None else 0
+
+
+def _idle(duration: object) -> int:
+    return seconds(duration) if isinstance(duration, str) else IDLE
+
+
+def _wakes(raw: Mapping[str, Any]) -> dict[str, Wake]:
+    said = {name: _mapping(raw, name) for name in raw}
+    return {name: Wake(_woken(each.get("requestedAt")), _count(each.get("requests"))) for name, each in said.items()}
 
 
 def _count(value: object) -> int:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Final
 from llmservice_gateway.bodies import SHARES
 
 PREFIX: Final = "LLMSERVICE_GATEWAY_"
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _URLS: Final = {
     "tracing_endpoint": "an OTLP/HTTP receiver (http://…:4318)",
     "ledger_url": "the ledger (http://ledger.…)",
@@ -29,7 +31,7 @@ def number(default: int, low: int, high: int) -> Any:
 class Settings:
     """Settings of one gateway pod; LLMSERVICE_GATEWAY_<FIELD NAME IN CAPITALS> sets a field.
 
-    Sizes are bytes, times are whole seconds.
+    Sizes are bytes, times are whole seconds. `watch_namespaces` empty: all.
     """
 
     address: str = "0.0.0.0"
@@ -61,6 +63,7 @@ class Settings:
     agent_niceness: int = number(5, 0, 19)
     limited_keys: int = number(100_000, 1000, 10_000_000)
     namespace: str = "llmservice-system"
+    watch_namespaces: tuple[str, ...] = ()
     name: str = "gateway"
     ledger_url: str = ""
     ledger_token: Path = Path("/var/run/secrets/llmservice-ledger/token")
@@ -143,6 +146,13 @@ def values(kind: type[Any], prefix: str, environment: Mapping[str, str]) -> dict
     return found
 
 
+def _namespaces(name: str, text: str) -> tuple[str, ...]:
+    found = text.split(",")
+    if not all(_NAMESPACE.fullmatch(each) for each in found):
+        raise SettingsError(f"{name} must be names of namespaces, separated by commas, not {text!r}")
+    return tuple(dict.fromkeys(found))
+
+
 def _address(name: str, text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
@@ -155,6 +165,8 @@ def _parsed(name: str, text: str, wanted: dataclasses.Field[Any]) -> Any:
         if not text.startswith("/"):
             raise SettingsError(f"{name} must be an absolute path, not {text!r}")
         return Path(text)
+    if wanted.type == tuple[str, ...]:
+        return _namespaces(name, text)
     if wanted.name == "address":
         return _address(name, text)
     if wanted.name in _URLS and not text.startswith(("http://", "https://")):

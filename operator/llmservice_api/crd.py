@@ -74,7 +74,7 @@ KINDS: Final = (
             Column("Desired", ".status.desiredReplicas", "integer"),
             Column("Pool", ".status.placement.pool"),
             Column("URL", ".status.url"),
-            Column("Queue", ".status.queueDepth", "integer", priority=1),
+            Column("Scaled", ".status.scaling.reason", priority=1),
             Column("Revision", ".status.revision.active", priority=1),
             Column("Cost/h", ".status.placement.costPerHour", priority=1),
             _AGE,

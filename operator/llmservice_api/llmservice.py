@@ -66,6 +66,9 @@ class ModelSpec(ApiModel):
         default=None,
         description="PersistentVolumeClaim that downloads are kept in, once for all replicas; default: each pod's own.",
     )
+    prefetch: bool = Field(
+        default=False, description="Whether the model is brought into cacheClaim before any replica is asked for."
+    )
     tasks: list[Literal["Generate", "Embed", "Score", "Classify", "Transcribe"]] = Field(
         default=["Generate"],
         min_length=1,
@@ -96,6 +99,10 @@ class ModelSpec(ApiModel):
             (
                 "!has(self.cacheClaim) || !self.source.startsWith('pvc://')",
                 "cacheClaim goes with a source that is downloaded: remove it, the model is on a volume already",
+            ),
+            (
+                "!has(self.prefetch) || !self.prefetch || has(self.cacheClaim)",
+                "prefetch needs a cacheClaim: without one each replica downloads for itself",
             ),
             (
                 "!has(self.endpoint) || self.source.matches('^(hf|s3|gs)://')",

@@ -61,7 +61,7 @@ class ModelStatus(ApiModel):
 class ProgressStatus(ApiModel):
     """How far a start has come."""
 
-    phase: str = Field(description="Downloading, Verifying, Starting.")
+    phase: str = Field(description="Waiting, Downloading, Verifying, Starting.")
     percent: int | None = Field(default=None, description="Of the bytes to download.")
     bytes: int | None = Field(default=None, description="Bytes that are here.")
     total_bytes: int | None = Field(default=None, description="Bytes in all.")
@@ -75,7 +75,21 @@ class ColdStartStatus(ApiModel):
     image: int = Field(description="Until its first container ran: the image is pulled here.")
     weights: int = Field(description="Fetching the model; 0 where it is on a volume.")
     engine: int = Field(description="From the engine's process to an engine that is warm: weights loaded, asked once.")
+    warm_up: int | None = Field(default=None, description="Of that the first requests, as the replica says.")
     total: int = Field(description="From the pod's creation until it was Ready.")
+
+
+class ScalingStatus(ApiModel):
+    """A decision on the number of replicas, and why."""
+
+    from_replicas: int = Field(description="Replicas that were ordered before.")
+    to_replicas: int = Field(description="Replicas that were ordered then.")
+    reason: str = Field(
+        description="Rate, QueueDepth, Idle: the rule on queue depth. Bounds: they changed, or Ray Serve began anew. "
+        "Woken: requests came while nothing ran."
+    )
+    message: str = Field(description="The numbers that it followed from.")
+    at: str = Field(description="When, RFC 3339.")
 
 
 class AdapterStatus(ApiModel):
@@ -85,6 +99,13 @@ class AdapterStatus(ApiModel):
     state: str = Field(description="Loaded, Loading or Failed.")
     reason: str | None = Field(default=None, description="Why it failed, in one word.")
     message: str | None = Field(default=None, description="Why it failed, and what to do.")
+
+
+class Wake(ApiModel):
+    """What one gateway said of requests that it held for a service that sleeps."""
+
+    requested_at: str = Field(description="When it said so, RFC 3339.", json_schema_extra={"format": "date-time"})
+    requests: int = Field(ge=1, description="The most that it held at once in that wake.")
 
 
 class LLMServiceStatus(Conditioned):
@@ -97,7 +118,7 @@ class LLMServiceStatus(Conditioned):
     desired_replicas: int | None = Field(default=None, description="Replicas wanted.")
     replicas: int | None = Field(default=None, description="Replicas that run.")
     selector: str | None = Field(default=None, description="Labels of the worker pods, for the scale subresource.")
-    queue_depth: int | None = Field(default=None, description="Waiting and running requests.")
+    scaling: ScalingStatus | None = Field(default=None, description="Last decision of what scales it, where it scales.")
     revision: RevisionStatus | None = Field(default=None, description="Active and pending revision.")
     progress: ProgressStatus | None = Field(default=None, description="While a revision starts.")
     adapters: list[AdapterStatus] | None = Field(default=None, description="Adapters of the active revision.")
@@ -106,6 +127,10 @@ class LLMServiceStatus(Conditioned):
         default=None,
         description="When a request last waited for a service that sleeps, RFC 3339; the gateway's word.",
         json_schema_extra={"format": "date-time"},
+    )
+    wakes: dict[str, Wake] | None = Field(
+        default=None,
+        description="By the gateway pod that says so; together they say how many replicas a wake brings.",
     )
     last_cold_start: str | None = Field(
         default=None, description="When the pod was created that coldStartSeconds tells of, RFC 3339."

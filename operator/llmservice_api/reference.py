@@ -32,8 +32,8 @@ def _rows(schema: Json, path: str) -> list[str]:
         here = f"{path}.{name}"
         required = " (required)" if name in schema.get("required", []) else ""
         rows.append(f"| `{here}` | {_type(part)} | {_default(part)} | {part.get('description', '')}{required} |")
-        items = part.get("items", {})
-        rows += _rows(part, here) + _rows(items, f"{here}[]")
+        rows += _rows(part, here) + _rows(part.get("items", {}), f"{here}[]")
+        rows += _rows(part.get("additionalProperties", {}), f"{here}.*")
     return rows
 
 
@@ -43,7 +43,7 @@ def _type(schema: Json) -> str:
     if schema["type"] == "array":
         return f"list of {_type(schema['items'])}"
     if "additionalProperties" in schema:
-        return "map of string"
+        return f"map of {_type(schema['additionalProperties'])}"
     bounds = [f"≥ {schema['minimum']}"] if "minimum" in schema else []
     bounds += [f"≤ {schema['maximum']}"] if "maximum" in schema else []
     return " ".join([schema["type"], *bounds])

@@ -61,8 +61,10 @@ class Scaling(ApiModel):
         default=4, description="Waiting and running requests per replica that scaling aims at."
     )
     up_delay: Duration = Field(default="0s", description="How long more must be wanted before replicas are added.")
-    down_delay: Duration = Field(default="2m", description="How long fewer must be wanted before replicas go.")
-    idle_after: Duration = Field(default="15m", description="Idle time after which the last replica goes (min 0).")
+    down_delay: Duration = Field(default="2m", description="How long at least fewer must be wanted before replicas go.")
+    idle_after: Duration = Field(
+        default="15m", description="Idle time after which the last replica goes, where minReplicas is 0."
+    )
     hibernate_after: Duration | None = Field(
         default=None,
         description="Time without a replica after which the Ray cluster goes too, head included; default: never.",

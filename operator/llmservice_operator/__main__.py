@@ -7,7 +7,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,17 +18,18 @@ import kopf
 from prometheus_client import CollectorRegistry
 
 from llmservice_api.json_lines import JsonLines
-from llmservice_api.names import LLMSERVICES
+from llmservice_api.names import GPUPOOLS, LLMSERVICES
 from llmservice_operator import health as health_module
 from llmservice_operator.apikeys import KeyIssuer, new_key
 from llmservice_operator.cluster import Access, Cluster, connect
 from llmservice_operator.gpupools import PoolReporter
-from llmservice_operator.handlers import WATCHED, Router, configure, registry
+from llmservice_operator.handlers import Router, configure, registry, watched
 from llmservice_operator.hub import Hub
 from llmservice_operator.keys import pepper_from, probe_key
 from llmservice_operator.leader import Elector, NotLeaderError, terms
 from llmservice_operator.metrics import Metrics
 from llmservice_operator.observed import Install
+from llmservice_operator.pool_file import read_pools
 from llmservice_operator.probe import HttpProber
 from llmservice_operator.reconcile import Prober, Reconciler
 from llmservice_operator.relist import Relister, shared_part_changed
@@ -96,9 +97,11 @@ async def run(settings: Settings, prober: Prober | None = None) -> None:
     `prober` None: real requests over HTTP.
     """
     kopf_settings = kopf.OperatorSettings()
-    configure(kopf_settings)
+    configure(kopf_settings, settings.namespaces)
     pepper = read_pepper(settings.pepper_file)
     store, metrics = Store(), Metrics(CollectorRegistry())
+    for pool in read_pools(settings.pools_file) if settings.pools_file else ():
+        store.put(GPUPOOLS, pool)
     async with AsyncExitStack() as stack:
         known = access(kopf_settings, time.monotonic)
         elector = _elector(settings, await stack.enter_async_context(connect(known, connections=1)))
@@ -127,7 +130,7 @@ async def run(settings: Settings, prober: Prober | None = None) -> None:
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(work) for work in _background(settings, router, relister, health, elector)]
             await kopf.operator(
-                registry=_registry(router, store),
+                registry=_registry(router, store, watched(settings.namespaces)),
                 settings=kopf_settings,
                 clusterwide=not settings.namespaces,
                 namespaces=settings.namespaces,
@@ -201,8 +204,8 @@ def _background(
     ]
 
 
-def _registry(router: Router, store: Store) -> kopf.OperatorRegistry:
-    found = registry(router, lambda plural, obj: shared_part_changed(store, plural, obj))
+def _registry(router: Router, store: Store, kinds: Collection[str]) -> kopf.OperatorRegistry:
+    found = registry(router, lambda plural, obj: shared_part_changed(store, plural, obj), kinds)
     kopf.on.login(registry=found)(lambda settings, **_: login(settings))
     return found
 
@@ -215,7 +218,8 @@ def main() -> int:
     logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
         settings = from_environment(os.environ)
-        log.info("watching %s", ", ".join(WATCHED))
+        where = ", ".join(settings.namespaces) or "all namespaces"
+        log.info("watching %s in %s", ", ".join(watched(settings.namespaces)), where)
         return _run(settings)
     except SettingsError as error:
         print(f"llmservice-operator: {error}", file=sys.stderr)

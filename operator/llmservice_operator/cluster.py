@@ -40,7 +40,7 @@ API_VERSIONS: Final[Mapping[str, str]] = {
     "poddisruptionbudgets": "policy/v1",
     "leases": "coordination.k8s.io/v1",
 }
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=5)
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=5, sock_read=10)
 _VERBS: Final = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _UNACKNOWLEDGED_MS: Final = 4000
 

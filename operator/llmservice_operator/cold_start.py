@@ -1,6 +1,8 @@
 """How long the newest replica took to come up, by phases, as its pod's conditions and containers say: pure.
 
 created ──node──► scheduled ──image──► first container runs ──weights (fetch)──► engine's container ──engine──► Ready
+                                                                                              └─ warm-up ──┘
+What the pod cannot know, how long the first requests took, its replica says.
 """
 
 from collections.abc import Sequence
@@ -14,26 +16,42 @@ from llmservice_operator.observed import instant
 Json = dict[str, Any]
 
 PHASES: Final = ("node", "image", "weights", "engine", "total")
+WARM_UP: Final = "warmUp"
+_LONGEST_S: Final = 86_400
 
 
-def cold_start(pods: Sequence[Json], before: Json) -> Json:
-    """`coldStartSeconds` and `lastColdStart` of status: of a younger pod than `before`, the status, tells of.
+def cold_start(pods: Sequence[Json], before: Json, replica: Json | None = None) -> Json:
+    """`coldStartSeconds` and `lastColdStart` of status; `replica`: what the one of the freshest pod says of itself."""
+    pod = freshest(pods, before)
+    if pod is None:
+        return {key: before[key] for key in ("lastColdStart", "coldStartSeconds") if key in before}
+    phases = (_phases(pod) or {}) | _warm_up(replica)
+    return {"lastColdStart": pod["metadata"]["creationTimestamp"], "coldStartSeconds": phases}
+
+
+def freshest(pods: Sequence[Json], before: Json) -> Json | None:
+    """The youngest pod that has started, where it is younger than the one that `before`, the status, tells of.
 
     Only its first start counts: a pod that is Ready again would seem to have started for as long as it lived.
     """
-    known: Json = {key: before[key] for key in ("lastColdStart", "coldStartSeconds") if key in before}
-    last = known.get("lastColdStart", "")
+    last = before.get("lastColdStart", "")
     fresh = [pod for pod in pods if is_ready_worker(pod) and pod["metadata"].get("creationTimestamp", "") > last]
-    for pod in sorted(fresh, key=lambda each: str(each["metadata"]["creationTimestamp"]), reverse=True):
-        phases = _phases(pod)
-        if phases is not None:
-            return {"lastColdStart": pod["metadata"]["creationTimestamp"], "coldStartSeconds": phases}
-    return known
+    started = [pod for pod in fresh if _phases(pod) is not None]
+    return max(started, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
+
+
+def _warm_up(replica: Json | None) -> dict[str, int]:
+    """Whole seconds of the first requests; empty where it does not say them."""
+    start = (replica or {}).get("start")
+    took = start.get("warm_up") if isinstance(start, dict) else None
+    return {WARM_UP: round(took)} if isinstance(took, float) and 0 <= took < _LONGEST_S else {}
 
 
 def _phases(pod: Json) -> dict[str, int] | None:
-    """Whole seconds; None where its engine's container began more than once, or nobody says when."""
+    """Whole seconds; None where its engine's container or one before it began more than once, or nobody says when."""
     status = pod.get("status", {})
+    if any(each.get("restartCount", 0) for each in status.get("initContainerStatuses", [])):
+        return None
     created = instant(pod["metadata"]["creationTimestamp"])
     scheduled, ready, began = _since(status, "PodScheduled"), _since(status, "Ready"), _only_start(status)
     if scheduled is None or ready is None or began is None:

@@ -15,7 +15,7 @@ class ColdStarts:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
             "llmservice_cold_start_seconds",
-            "Time from the creation of a replica's pod to Ready, by phase: node, image, weights, engine, total.",
+            "From the creation of a replica's pod to Ready, by phase: node, image, weights, engine, warmUp, total.",
             ["pool", "phase"],
             buckets=_BUCKETS,
             registry=registry,

@@ -25,6 +25,8 @@ TEMPORARY: Final = frozenset(
     }
 )
 """Reasons that time alone may mend."""
+_STEPS: Final = frozenset({Reason.STARTING, Reason.LOADING, Reason.ROUTE_PENDING})
+"""Where a start that goes well stands; Progressing tells of its begin and end."""
 _TOLD: Final = (
     ConditionType.READY,
     ConditionType.PROGRESSING,
@@ -82,10 +84,15 @@ def _merged(finding: Finding, known: Json | None, generation: int, now: datetime
 
 
 def news(findings: Iterable[Finding], previous: Sequence[Json]) -> list[Finding]:
-    """The findings worth an Event: those that sum up or tell of a rollout, whose status or reason has changed."""
+    """The findings worth an Event: those that sum up or tell of a rollout, whose status or reason has changed.
+
+    Each Event is a write as large as a child's, so a start that goes well tells of its begin, its end and Ready only.
+    """
     known = {condition["type"]: (condition["status"], condition["reason"]) for condition in previous}
-    return [
-        finding
-        for finding in findings
-        if finding.type in _TOLD and known.get(finding.type) != (finding.status, str(finding.reason))
-    ]
+    return [finding for finding in findings if _is_news(finding, *known.get(finding.type, ("", "")))]
+
+
+def _is_news(finding: Finding, status: str, reason: str) -> bool:
+    if finding.type not in _TOLD or (finding.status, str(finding.reason)) == (status, reason):
+        return False
+    return finding.type != ConditionType.READY or finding.reason not in _STEPS or status == "True"

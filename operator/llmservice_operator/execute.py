@@ -12,7 +12,7 @@ from llmservice_operator.conditions import Finding
 from llmservice_operator.observed import Refused, is_owned, rfc3339
 from llmservice_operator.plan import Plan
 from llmservice_operator.store import Ref, Store, ref_of
-from llmservice_operator.waking import REQUESTED
+from llmservice_operator.waking import GATEWAYS
 
 Json = dict[str, Any]
 
@@ -40,15 +40,25 @@ async def execute(cluster: Cluster, store: Store, plan: Plan) -> dict[Ref, Refus
 
 async def _apply(cluster: Cluster, store: Store, plural: str, obj: Json) -> tuple[Ref, Refused] | None:
     ref = ref_of(plural, obj)
+    is_ours = _is_same_owners(store.get(ref), obj)
+    if plural == "services" and not is_ours and await _is_foreign(cluster, ref):
+        return ref, Refused(409, f"{plural} {ref.name}: exists")
     try:
         # Forced only over what is known as ours: an object of that name which is not ours is a conflict, never taken.
-        answer = await cluster.apply(plural, obj, force=_is_same_owners(store.get(ref), obj))
+        answer = await cluster.apply(plural, obj, force=is_ours)
     except ApiError as error:
         if error.status not in _FINAL:
             raise
         return ref, Refused(error.status, f"{plural} {ref.name}: {error.message}")
     store.put(plural, answer)
     return None
+
+
+async def _is_foreign(cluster: Cluster, ref: Ref) -> bool:
+    """Whether there is one that we never applied: ports and selectors of two Services merge without a conflict."""
+    found = await cluster.get(ref.plural, ref.namespace, ref.name)
+    managers = (found or {}).get("metadata", {}).get("managedFields", [])
+    return found is not None and not any(each.get("manager") == FIELD_MANAGER for each in managers)
 
 
 def _is_same_owners(known: Json | None, obj: Json) -> bool:
@@ -79,8 +89,8 @@ async def write_status(cluster: Cluster, store: Store, plural: str, obj: Json, w
 
 
 def _ours(status: Json) -> Json:
-    """Without the gateway's field, which to name would be to take it over."""
-    return {key: value for key, value in status.items() if key != REQUESTED}
+    """Without the gateways' fields, which to name would be to take them over."""
+    return {key: value for key, value in status.items() if key not in GATEWAYS}
 
 
 async def record(

@@ -3,7 +3,7 @@
 Only `on.event`, because every other kind of handler writes annotations or finalizers onto users' objects.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Final
@@ -28,9 +28,14 @@ CHILDREN: Final = (
     "pods",
 )
 SHARED: Final = (GPUPOOLS, "nodes", "ingressclasses")
-WATCHED: Final = (LLMSERVICES, APIKEYS, BUDGETS, *CHILDREN, *SHARED)
+NAMESPACED: Final = (LLMSERVICES, APIKEYS, BUDGETS, *CHILDREN)
+WATCHED: Final = (*NAMESPACED, *SHARED)
+_STATUS_UNREAD: Final = ("networkpolicies", "poddisruptionbudgets")
+_MOVES_WITH_STATUS: Final = ("resourceVersion", "managedFields")
 _RETRY_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 75.0
+_ENDING_SECONDS: Final = 20.0
+"""Where one of kopf's parts has failed, such as at a 401, it waits for the others, which may be for ever."""
 
 
 @dataclass
@@ -46,7 +51,7 @@ class Router:
         """An object was added or modified."""
         known = self.store.get(ref_of(plural, obj))
         ref = self.store.put(plural, obj)
-        if plural == BUDGETS and known is not None:
+        if known is not None and (plural == BUDGETS or is_no_news(plural, known, obj)):
             return  # what was spent bears on no key's status
         self.touch(ref, obj)
         if known is not None and known["metadata"].get("labels") != obj["metadata"].get("labels"):
@@ -96,10 +101,34 @@ class Router:
                 self.pools.add(pool["metadata"]["name"])
 
 
-def registry(router: Router, shared_changed: Callable[[str, Json], bool]) -> kopf.OperatorRegistry:
-    """Watches for every kind. `shared_changed`: whether a cluster-scoped object changed in what is read of it."""
+def is_no_news(plural: str, known: Json, obj: Json) -> bool:
+    """Whether an event brings nothing that a reconcile would see.
+
+    It is the echo of our own write, or of what a relist found: whoever put that into the store has its key looked at
+    again. Or it differs in a status that nobody reads, which the cluster's controllers write after each creation.
+    """
+    if plural != LLMSERVICES and plural not in CHILDREN:
+        return False
+    is_echo = known["metadata"].get("resourceVersion") == obj["metadata"].get("resourceVersion")
+    return is_echo or (plural in _STATUS_UNREAD and _desired_part(known) == _desired_part(obj))
+
+
+def _desired_part(obj: Json) -> Json:
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in _MOVES_WITH_STATUS}
+    return {"metadata": metadata, "spec": obj.get("spec")}
+
+
+def watched(namespaces: Collection[str]) -> tuple[str, ...]:
+    """Kinds to watch: beside named namespaces nothing, since no Role can let what is cluster-scoped be read."""
+    return NAMESPACED if namespaces else WATCHED
+
+
+def registry(
+    router: Router, shared_changed: Callable[[str, Json], bool], kinds: Collection[str] = WATCHED
+) -> kopf.OperatorRegistry:
+    """Watches for `kinds`. `shared_changed`: whether a cluster-scoped object changed in what is read of it."""
     found = kopf.OperatorRegistry()
-    for plural in WATCHED:
+    for plural in kinds:
         group, _, version = API_VERSIONS[plural].rpartition("/")
         labels = {LABEL_SERVICE: kopf.PRESENT} if plural in CHILDREN else None
         kopf.on.event(group, version, plural, labels=labels, id=plural, registry=found)(
@@ -108,8 +137,10 @@ def registry(router: Router, shared_changed: Callable[[str, Json], bool]) -> kop
     return found
 
 
-def _handler(plural: str, router: Router, shared_changed: Callable[[str, Json], bool]) -> Callable[..., None]:
-    def handle(event: Any, **_: Any) -> None:
+def _handler(
+    plural: str, router: Router, shared_changed: Callable[[str, Json], bool]
+) -> Callable[..., Awaitable[None]]:
+    async def handle(event: Any, **_: Any) -> None:  # a plain function would be given a thread for each event
         obj = event["object"]
         if event["type"] == "DELETED":
             router.deleted(plural, obj)
@@ -119,13 +150,28 @@ def _handler(plural: str, router: Router, shared_changed: Callable[[str, Json], 
     return handle
 
 
-def configure(settings: kopf.OperatorSettings) -> None:
-    """kopf so that it never gives a watch up (by default after 54 s of errors) and posts no Events of its own."""
+class _NothingCompared(kopf.MultiDiffBaseStorage):
+    """No former state of an object, so that kopf does not copy each event's whole object to compare it with one."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing of it."""
+        return kopf.BodyEssence()
+
+
+def configure(settings: kopf.OperatorSettings, namespaces: Collection[str] = ()) -> None:
+    """kopf so that it never gives a watch up (by default after 54 s of errors) and posts no Events of its own.
+
+    With `namespaces` named, it reads neither namespaces nor CRDs.
+    """
+    settings.scanning.disabled = bool(namespaces)
     settings.networking.error_backoffs = repeat(_RETRY_SECONDS)
     settings.networking.request_timeout = 60
     settings.networking.connect_timeout = 10
     settings.watching.inactivity_timeout = _SILENCE_SECONDS
+    settings.process.ultimate_exiting_timeout = _ENDING_SECONDS
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NothingCompared([])
+    settings.persistence.progress_storage = kopf.MultiProgressStorage([])
     settings.peering.standalone = True
     for plural in CHILDREN:
         settings.watching.label_selectors[plural] = LABEL_SERVICE

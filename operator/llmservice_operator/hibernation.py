@@ -15,7 +15,7 @@ from llmservice_api.base import seconds
 from llmservice_operator.engine import EngineState, has_workers, of_revision
 from llmservice_operator.observed import Observed, instant
 from llmservice_operator.resources.worker_args import bounds
-from llmservice_operator.waking import is_awake, last_wake
+from llmservice_operator.waking import last_wake, least_awake
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def rest(observed: Observed, revision: str | None, engine: EngineState | None, e
     since, after, exists = _since(observed, revision), _patience(observed), revision in existing
     if revision is None or after is None or has_workers(of_revision(revision, observed.pods)):
         return Rest(since if not exists else None)
-    if exists and (is_awake(observed, revision) or set(existing) != {revision}):
+    if exists and (least_awake(observed, revision) or set(existing) != {revision}):
         return NO_REST
     woken = last_wake(observed)
     if since is None or (woken is not None and woken > since):

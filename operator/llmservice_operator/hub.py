@@ -73,7 +73,10 @@ class Hub:
                 text += chunk
                 if len(text) > _ANSWER_MAX:
                     raise ValueError(f"{url} is longer than {_ANSWER_MAX} bytes")
-        found = json.loads(text)
+        try:
+            found = json.loads(text)
+        except RecursionError as error:
+            raise ValueError(f"{url} is nested too deeply") from error
         if not isinstance(found, dict):
             raise ValueError(f"{url} is no JSON object")
         return found
@@ -81,7 +84,10 @@ class Hub:
 
 def weights(listing: Json) -> int:
     """Bytes of the weights that would be loaded, by the hub's list of files. ValueError where there are none."""
-    files = [(str(each.get("rfilename")), int(each.get("size") or 0)) for each in listing.get("siblings") or ()]
+    try:
+        files = [(str(each.get("rfilename")), int(each.get("size") or 0)) for each in listing.get("siblings") or ()]
+    except (AttributeError, TypeError, OverflowError) as error:
+        raise ValueError(f"its list of files is none: {error!r}") from error
     files = [(name, size) for name, size in files if "/" not in name]
     for fits in (_is_shard, lambda name: name.endswith(".safetensors"), lambda name: name.endswith(".bin")):
         if total := sum(size for name, size in files if fits(name)):

@@ -55,8 +55,10 @@ def shape(config: Json, weights: int) -> Shape:
             numbers = 2 * kv_heads * int(text.get("head_dim") or int(text["hidden_size"]) // heads)
         dtype = str(config.get("torch_dtype") or config.get("dtype") or text.get("torch_dtype") or text.get("dtype"))
         max_tokens = int(text["max_position_embeddings"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"config.json does not say how large a model it is of: {error}") from error
+    except (KeyError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"config.json does not say how large a model it is of: {error!r}") from error
+    if min(heads, kv_heads, numbers, max_tokens) < 1 or layers < 0:
+        raise ValueError("config.json says that its model has no heads, or no positions")
     quantized = config.get("quantization_config") or text.get("quantization_config")
     return Shape(weights, 0 if quantized else _BITS.get(dtype, 16), layers * numbers, kv_heads, heads, max_tokens)
 

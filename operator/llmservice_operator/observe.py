@@ -15,10 +15,12 @@ from llmservice_operator.resources.adapters import adapter_claims
 from llmservice_operator.resources.ingress import ingress_name
 from llmservice_operator.resources.worker_args import claim_of
 from llmservice_operator.schedules import in_force
+from llmservice_operator.shares import age
 from llmservice_operator.store import Ref, Store
 
 Json = dict[str, Any]
 
+_NOT_OURS = ("ingresses", "pods", "rayclusters")
 _DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
 
 
@@ -44,8 +46,7 @@ async def observe(
     Raises ValidationError where its spec is not of this schema."""
     namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
     spec = in_force(LLMServiceSpec.model_validate(service["spec"]), now)
-    own = [(ref, obj) for ref, obj in store.children(namespace, name) if ref.plural != "ingresses"]
-    related = own + ingresses_of(store, install, namespace, name)
+    own = store.children(namespace, name)
     there = pools(store)
     return Observed(
         now=now,
@@ -53,17 +54,17 @@ async def observe(
         service=service,
         spec=spec,
         pools=there,
-        node_labels=[node["metadata"].get("labels", {}) for node in store.of_kind("nodes")],
-        children={ref: obj for ref, obj in related if ref.plural not in ("pods", "rayclusters")},
-        clusters=[obj for ref, obj in related if ref.plural == "rayclusters"],
-        pods=[obj for ref, obj in related if ref.plural == "pods"],
+        node_labels=_node_labels(store) if install.sees_cluster else None,
+        children=children_of(store, install, namespace, name),
+        clusters=[obj for ref, obj in own if ref.plural == "rayclusters"],
+        pods=[obj for ref, obj in own if ref.plural == "pods"],
         missing_claim=await _missing_claim(store, reader, namespace, spec),
         missing_adapter_claim=await _missing_of(store, reader, namespace, adapter_claims(spec)),
-        has_default_class=any(_is_default(item) for item in store.of_kind("ingressclasses")),
+        has_default_class=any(map(_is_default, store.of_kind("ingressclasses"))) if install.sees_cluster else None,
         host_owner=_host_owner(store, install, namespace, name, spec),
         taken_names=_taken_names(store, service),
         shape=await _shape(models, service, spec, there),
-        taken=_taken(store, service, there),
+        taken=store.shares.beside(service, _that_end(there)),
     )
 
 
@@ -76,6 +77,15 @@ def pools(store: Store) -> dict[str, GPUPoolSpec]:
         except ValidationError:
             continue
     return found
+
+
+def _that_end(there: Mapping[str, GPUPoolSpec]) -> list[str]:
+    """Pools of which there are only so many accelerators."""
+    return [name for name, pool in there.items() if pool.max_nodes and pool.accelerator]
+
+
+def _node_labels(store: Store) -> list[Mapping[str, str]]:
+    return [node["metadata"].get("labels", {}) for node in store.of_kind("nodes")]
 
 
 async def _shape(
@@ -93,20 +103,10 @@ async def _shape(
     return await models.shape(spec.model) if any(pool.accelerator for pool in there.values()) else None
 
 
-def _taken(store: Store, service: Json, there: Mapping[str, GPUPoolSpec]) -> dict[str, int]:
-    """Accelerators that other services have of pools that end somewhere.
-
-    Of two that come up at once each would see the other: only the older counts, so that one of them stays.
-    """
-    taken = dict.fromkeys((name for name, pool in there.items() if pool.max_nodes and pool.accelerator), 0)
-    for other in store.of_kind(LLMSERVICES) if taken else ():
-        status = other.get("status") or {}
-        placement = status.get("placement") or {}
-        comes_first = "active" in (status.get("revision") or {}) or _age(other) < _age(service)
-        if placement.get("pool") in taken and comes_first and other["metadata"]["uid"] != service["metadata"]["uid"]:
-            replicas = max(status.get("desiredReplicas", 0), status.get("replicas", 0))
-            taken[placement["pool"]] += placement.get("accelerators", 0) * replicas
-    return {name: count for name, count in taken.items() if count}
+def children_of(store: Store, install: Install, namespace: str, name: str) -> dict[Ref, Json]:
+    """What we made for a service, as it is known now; clusters and pods are KubeRay's."""
+    own = [(ref, obj) for ref, obj in store.children(namespace, name) if ref.plural not in _NOT_OURS]
+    return dict(own + ingresses_of(store, install, namespace, name))
 
 
 def ingresses_of(store: Store, install: Install, namespace: str, name: str) -> list[tuple[Ref, Json]]:
@@ -139,16 +139,12 @@ def _taken_names(store: Store, service: Json) -> dict[str, str]:
     """Names that the gateway's shared URL gives to an older LLMService of the namespace, with that one's name."""
     taken: dict[str, str] = {}
     namespace, wanted = service["metadata"]["namespace"], _names(service)
-    for other in sorted(store.of_kind(LLMSERVICES, namespace), key=_age):
-        if _age(other) >= _age(service):
+    for other in sorted(store.of_kind(LLMSERVICES, namespace), key=age):
+        if age(other) >= age(service):
             break
         if "deletionTimestamp" not in other["metadata"]:
             taken = dict.fromkeys(wanted & _names(other), other["metadata"]["name"]) | taken
     return taken
-
-
-def _age(service: Json) -> tuple[str, str]:
-    return service["metadata"].get("creationTimestamp", ""), service["metadata"]["name"]
 
 
 def _names(service: Json) -> set[str]:

@@ -26,7 +26,10 @@ class RedisStore:
 
 @dataclass(frozen=True)
 class Install:
-    """How the operator was installed: where the gateway is, inside and for the world; no ledger, no metering."""
+    """How the operator was installed: where the gateway is, inside and for the world; no ledger, no metering.
+
+    `sees_cluster`: whether it may read nodes and IngressClasses.
+    """
 
     namespace: str
     gateway_url: str
@@ -37,6 +40,7 @@ class Install:
     tracing_endpoint: str | None = None
     monitoring_namespace: str | None = None
     ledger_url: str | None = None
+    sees_cluster: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,9 @@ class Observed:
 
     `spec`: as it holds now, by its schedules. `causes`: why workers have no engine, as they say it themselves.
     `taken_names`: names of its model by the older LLMService of the namespace that answers to them on the shared URL.
+    `node_labels`, `has_default_class` None: the operator may not see that.
     `shape`: of the model, where it is public. `taken`: accelerators of each pool that other services have.
+    `replica`: what the newest replica says of itself, where it was asked.
     """
 
     now: datetime
@@ -102,12 +108,12 @@ class Observed:
     service: Json
     spec: LLMServiceSpec
     pools: Mapping[str, GPUPoolSpec] = field(default_factory=dict)
-    node_labels: Sequence[Mapping[str, str]] = ()
+    node_labels: Sequence[Mapping[str, str]] | None = ()
     children: Mapping[Ref, Json] = field(default_factory=dict)
     clusters: Sequence[Json] = ()
     pods: Sequence[Json] = ()
     missing_claim: str | None = None
-    has_default_class: bool = True
+    has_default_class: bool | None = True
     host_owner: str | None = None
     taken_names: Mapping[str, str] = field(default_factory=dict)
     engine_probe: Probe | None = None
@@ -119,6 +125,7 @@ class Observed:
     adapter_replicas: Replicas = Replicas()
     shape: Shape | None = None
     taken: Mapping[str, int] = field(default_factory=dict)
+    replica: Json | None = None
 
     @property
     def name(self) -> str:

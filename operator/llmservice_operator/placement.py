@@ -14,15 +14,22 @@ from llmservice_operator.memory import GIB, Shape, fewest, least, needed
 class Scene:
     """What placing a service looks at beside its spec.
 
+    `node_labels` None: the operator may not see nodes, so nothing is refused for want of them.
     `shape`: of its model, where it is known. `taken`: accelerators of each pool that other services have. `proved`: the
     pool on which it has answered as the spec asks, with the accelerators of a stage there: no estimate knows better.
     """
 
     pools: Mapping[str, GPUPoolSpec]
-    node_labels: Sequence[Mapping[str, str]]
+    node_labels: Sequence[Mapping[str, str]] | None
     shape: Shape | None = None
     taken: Mapping[str, int] = field(default_factory=dict)
     proved: tuple[str, int] | None = None
+
+    def nodes(self, pool: GPUPoolSpec) -> int | None:
+        """How many nodes bear the pool's labels; None: that cannot be seen."""
+        if self.node_labels is None:
+            return None
+        return sum(matches(labels, pool.node_selector) for labels in self.node_labels)
 
 
 @dataclass(frozen=True)
@@ -80,10 +87,11 @@ def pool_is_missing(candidate: Candidate) -> Refusal | None:
     """No GPUPool of that name exists."""
     if candidate.pool is not None:
         return None
+    there = "create it or choose one of `kubectl get gpupools`"
+    if candidate.scene.node_labels is None:
+        there = f"choose one of {', '.join(sorted(candidate.scene.pools))}, or have it added to the chart's gpuPools"
     return Refusal(
-        Reason.POOL_MISSING,
-        f"spec.placement.pools names {candidate.pool_name}, but there is no such GPUPool: "
-        "create it or choose one of `kubectl get gpupools`",
+        Reason.POOL_MISSING, f"spec.placement.pools names {candidate.pool_name}, but there is no such GPUPool: {there}"
     )
 
 
@@ -155,7 +163,9 @@ def nodes_do_not_fit(candidate: Candidate) -> Refusal | None:
         message = f"spec.engine.pipelineParallel is {stages}, which takes accelerators; pool {name} has none"
         return Refusal(Reason.DOES_NOT_FIT, message)
     each = candidate.stage or 1
-    nodes = pool.max_nodes or sum(matches(labels, pool.node_selector) for labels in candidate.scene.node_labels)
+    nodes = pool.max_nodes or candidate.scene.nodes(pool)
+    if nodes is None:
+        return None
     has = nodes * (pool.accelerator.per_node // each)
     if stages <= has:
         return None
@@ -169,7 +179,7 @@ def nodes_do_not_fit(candidate: Candidate) -> Refusal | None:
 def no_node_matches(candidate: Candidate) -> Refusal | None:
     """The cluster has nodes, none has the pool's labels, and the pool cannot grow by itself as far as it says."""
     pool = _pool(candidate)
-    if any(matches(labels, pool.node_selector) for labels in candidate.scene.node_labels) or pool.max_nodes:
+    if pool.max_nodes or candidate.scene.nodes(pool) != 0:
         return None
     selector = ", ".join(f"{key}={value}" for key, value in sorted(pool.node_selector.items())) or "(any)"
     return Refusal(
@@ -178,6 +188,8 @@ def no_node_matches(candidate: Candidate) -> Refusal | None:
         "or set spec.maxNodes where nodes are added on demand",
     )
 
+
+_UNSEEN: Final = "whether it has nodes is not looked at, since the operator serves named namespaces and reads no nodes"
 
 CHECKS: Final[tuple[Check, ...]] = (
     pool_is_missing,
@@ -206,7 +218,8 @@ def place(spec: LLMServiceSpec, scene: Scene, without: Collection[str] = ()) -> 
         candidate = Candidate(spec, name, pools.get(name), scene)
         refusal = _first_refusal(candidate)
         if refusal is None:
-            return _placed(candidate, "first of spec.placement.pools that fits" if named else "cheapest pool that fits")
+            why = "first of spec.placement.pools that fits" if named else "cheapest pool that fits"
+            return _placed(candidate, why if scene.node_labels is not None else f"{why}; {_UNSEEN}")
         refusals.append(refusal)
     if not refusals:
         return Refusal(Reason.NO_NODE, "no other pool may be tried")

@@ -32,7 +32,7 @@ from llmservice_operator.resources.service import make_service
 from llmservice_operator.resources.worker_args import bounds, tasks
 from llmservice_operator.rollout import Revisions, Rollout, step
 from llmservice_operator.store import Ref, ref_of
-from llmservice_operator.waking import is_awake
+from llmservice_operator.waking import least_awake
 
 Json = dict[str, Any]
 
@@ -271,7 +271,7 @@ def _ray_service(observed: Observed, placement: Placed, wanted: str) -> Json:
         install.gcs_store,
         install.tracing_endpoint,
         install.ledger_url,
-        awake=is_awake(observed, wanted),
+        awake=least_awake(observed, wanted),
     )
 
 

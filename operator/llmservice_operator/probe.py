@@ -41,16 +41,20 @@ class HttpProber:
         """What a pod that fetches its model says at `<ip>:<port>`; None where it says nothing (yet, or any more)."""
         return await self._told(f"http://{address}/progress")
 
+    async def replica(self, address: str) -> dict[str, Any] | None:
+        """What the replica at `<ip>:<port>` says of itself; None where it says nothing (yet, or any more)."""
+        return await self._told(f"http://{address}/state")
+
     async def cause(self, address: str) -> str:
         """Why the replica at `<ip>:<port>` has no engine, in its own words; empty where it says nothing."""
-        engine = (await self._told(f"http://{address}/state") or {}).get("engine")
+        engine = (await self.replica(address) or {}).get("engine")
         if not isinstance(engine, dict) or engine.get("state") == "Ready":
             return ""
         return str(engine.get("reason") or "")[:_CAUSE_MAX]
 
     async def adapters(self, address: str) -> list[dict[str, Any]] | None:
         """What a replica says of its adapters at `<ip>:<port>`; None where it says nothing (yet, or any more)."""
-        found = (await self._told(f"http://{address}/state") or {}).get("adapters")
+        found = (await self.replica(address) or {}).get("adapters")
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else None
 
     async def _told(self, url: str) -> dict[str, Any] | None:

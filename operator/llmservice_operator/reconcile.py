@@ -13,11 +13,12 @@ from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.adapters import Settled, is_settled, next_look
 from llmservice_operator.cluster import Cluster
 from llmservice_operator.conditions import Finding, false, merge, news
+from llmservice_operator.decisions import replica_to_ask
 from llmservice_operator.execute import execute, record, write_status
 from llmservice_operator.fetching import told
-from llmservice_operator.observe import Models, ingresses_of, observe
+from llmservice_operator.observe import Models, children_of, ingresses_of, observe
 from llmservice_operator.observed import Install, Observed, Probe, Question, Replicas
-from llmservice_operator.plan import Plan, decide, has_died, probe_targets, replicas_to_ask
+from llmservice_operator.plan import Plan, ProbeTargets, decide, has_died, probe_targets, replicas_to_ask
 from llmservice_operator.report import findings, status
 from llmservice_operator.schedules import next_edge
 from llmservice_operator.store import Ref, Store
@@ -46,6 +47,9 @@ class Prober(Protocol):
 
     async def cause(self, address: str) -> str:
         """Why it has no engine, by the replica at `<ip>:<port>`; empty where it does not say."""
+
+    async def replica(self, address: str) -> Json | None:
+        """What the replica at `<ip>:<port>` says of itself; None where it does not answer."""
 
     async def adapters(self, address: str) -> Sequence[Json] | None:
         """Of its adapters, by the replica at `<ip>:<port>`; None where it does not answer."""
@@ -83,17 +87,37 @@ class Reconciler:
             return None
 
     async def _reconcile(self, observed: Observed) -> float | None:
-        observed = await self._probed(observed)
-        plan = decide(observed)
-        refused = await execute(self.cluster, self.store, plan)
-        if refused:
-            observed = replace(observed, refused=refused)
-            plan = decide(observed)
-        await self._report(observed, plan)
-        return again_after(observed, plan)
+        observed, plan = await self._probed(observed)
+        replica = replica_to_ask(observed, plan.rollout.active if plan.rollout else None)
+        if replica is not None:  # what it says is told, and decides nothing
+            observed = replace(observed, replica=await self.prober.replica(replica))
+        now, refused = observed, await execute(self.cluster, self.store, plan)
+        if refused or plan.apply:
+            # Status tells of what was made at once: said by the next reconcile, it would be one more write.
+            now = replace(observed, refused=refused, children=self._children(observed))
+            plan = decide(now)
+        await self._report(now, plan)
+        # What was written is decided upon next, and no watch need say so. An answer that changed nothing is no step.
+        return 0 if self._knows_newer(observed) else again_after(now, plan)
 
-    async def _probed(self, observed: Observed) -> Observed:
-        targets = probe_targets(observed, decide(observed))
+    def _children(self, observed: Observed) -> dict[Ref, Json]:
+        return children_of(self.store, self.install, observed.namespace, observed.name)
+
+    def _knows_newer(self, observed: Observed) -> bool:
+        known = self.store.get(Ref(LLMSERVICES, observed.namespace, observed.name))
+        if known is None:
+            return False
+        return _version(known) != _version(observed.service) or any(
+            _version(obj) != _version(observed.children.get(ref)) for ref, obj in self._children(observed).items()
+        )
+
+    async def _probed(self, observed: Observed) -> tuple[Observed, Plan]:
+        """With the answers to what was worth asking, and what follows from them."""
+        plan = decide(observed)
+        asked = await self._asked(observed, probe_targets(observed, plan))
+        return asked, plan if asked is observed else decide(asked)
+
+    async def _asked(self, observed: Observed, targets: ProbeTargets) -> Observed:
         question = targets.question
         if targets.engine_address is not None:
             observed = replace(observed, engine_probe=await self.prober.engine(targets.engine_address, question))
@@ -177,6 +201,10 @@ def again_after(observed: Observed, plan: Plan) -> float | None:
         waits.append(timedelta(seconds=_REFUSED_AGAIN))
     waits += [left for left in (wake_left(observed), plan.rest.left, _edge_left(observed)) if left is not None]
     return min(waits).total_seconds() if waits else None
+
+
+def _version(obj: Json | None) -> str | None:
+    return obj["metadata"].get("resourceVersion") if obj is not None else None
 
 
 def _edge_left(observed: Observed) -> timedelta | None:

@@ -1,16 +1,19 @@
 """A full list of every kind, compared with what the watches delivered: what a watch lost is found here."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from llmservice_api.names import LABEL_SERVICE
 from llmservice_operator.cluster import ApiError, Cluster
-from llmservice_operator.handlers import CHILDREN, SHARED, WATCHED, Router
+from llmservice_operator.handlers import CHILDREN, Router, watched
 from llmservice_operator.store import Store, ref_of
 
 Json = dict[str, Any]
+
+log = logging.getLogger("llmservice")
 
 _RETRY_SECONDS: Final = 5.0
 _GRACE_SECONDS: Final = 30.0
@@ -32,7 +35,8 @@ class Relister:
         while True:
             try:
                 served = await self.relist()
-            except (TimeoutError, ApiError, OSError):
+            except (TimeoutError, ApiError, OSError) as error:
+                log.warning("a relist failed, and is tried again: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(_RETRY_SECONDS)  # the age of the last relist turns liveness red
                 continue
             relisted()
@@ -43,7 +47,7 @@ class Relister:
     async def relist(self) -> set[str]:
         """One relist of all kinds; returns those that the API server has."""
         served = set()
-        for plural in WATCHED:
+        for plural in watched(self.namespaces):
             before = self.store.versions(plural)
             try:
                 objects = await self._list(plural)
@@ -61,10 +65,19 @@ class Relister:
 
     async def _list(self, plural: str) -> list[Json]:
         selector = LABEL_SERVICE if plural in CHILDREN else ""
-        if plural in SHARED or not self.namespaces:
+        if not self.namespaces:
             return await self.cluster.list(plural, selector)
-        found = [await self.cluster.list(plural, selector, namespace) for namespace in self.namespaces]
-        return [obj for objects in found for obj in objects]
+        found, forbidden = [], 0
+        for namespace in self.namespaces:
+            try:
+                found += await self.cluster.list(plural, selector, namespace)
+            except ApiError as error:
+                forbidden += 1
+                if error.status != 403 or forbidden == len(self.namespaces):
+                    raise
+                # A namespace that was deleted took its Role along: the others must not wait for it.
+                found += self.store.of_kind(plural, namespace)
+        return found
 
 
 def shared_part_changed(store: Store, plural: str, obj: Json) -> bool:

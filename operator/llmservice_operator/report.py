@@ -7,6 +7,7 @@ from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator import adapters
 from llmservice_operator.cold_start import cold_start
 from llmservice_operator.conditions import Finding, false, merge, true
+from llmservice_operator.decisions import decision
 from llmservice_operator.engine import EngineState, of_revision, ready_replicas, scaling_said, wanted_workers
 from llmservice_operator.fetching import FAILURES, worth_telling
 from llmservice_operator.memory import GIB, to_wire
@@ -14,7 +15,7 @@ from llmservice_operator.observed import Observed, rfc3339
 from llmservice_operator.placement import Placed, Refusal, price
 from llmservice_operator.plan import Plan, active_address, address, has_died, is_routed
 from llmservice_operator.resources.worker_args import bounds, pods_of_a_replica
-from llmservice_operator.waking import is_awake
+from llmservice_operator.waking import least_awake
 
 Json = dict[str, Any]
 
@@ -48,7 +49,8 @@ def status(observed: Observed, plan: Plan) -> Json:
         "replicas": replicas,
         "selector": ",".join(_selector(observed.name, serving)),
         "idleSince": rfc3339(plan.rest.since) if plan.rest.since else None,
-        **cold_start(of_revision(active, observed.pods) if active else [], observed.status),
+        **cold_start(of_revision(active, observed.pods) if active else [], observed.status, observed.replica),
+        "scaling": decision(observed, active),
         "revision": _revision(plan),
         "progress": _progress(observed, plan),
         "adapters": adapters.statuses(
@@ -66,10 +68,10 @@ def status(observed: Observed, plan: Plan) -> Json:
 
 def _desired(observed: Observed, serving: str | None, replicas: int) -> int:
     """What Ray's autoscaler has workers for, at least what runs, within the bounds."""
-    least, most = bounds(observed.spec, awake=is_awake(observed, serving))
+    least, most = bounds(observed.spec, awake=least_awake(observed, serving))
     workers = wanted_workers(of_revision(serving, observed.clusters)) if serving else 0
     wanted = max(replicas, workers // pods_of_a_replica(observed.spec), least)
-    return min(wanted, most) if least else wanted
+    return min(wanted, most)
 
 
 def _model_status(observed: Observed, plan: Plan) -> Json:
@@ -262,7 +264,7 @@ def _route(observed: Observed, plan: Plan) -> Finding:
     needs_default = observed.install.gateway_needs_default_class
     if observed.spec.endpoint is not None:
         needs_default = observed.spec.endpoint.ingress_class_name is None
-    if needs_default and not observed.has_default_class:
+    if needs_default and observed.has_default_class is False:
         message = (
             "the cluster has no default IngressClass, so nothing leads to the gateway: mark one as default "
             "(ingressclass.kubernetes.io/is-default-class) or set the class (spec.endpoint.ingressClassName, "
@@ -275,7 +277,9 @@ def _route(observed: Observed, plan: Plan) -> Finding:
     probe = observed.route_probe
     before = observed.status.get("address")
     if is_routed(observed, plan) or (probe is not None and probe.answered and before == here):
-        return true(kind, Reason.ROUTE_ANSWERS, "a real token came through the gateway")
+        unseen = needs_default and observed.has_default_class is None
+        text = "; whether the cluster has a default IngressClass is not looked at" if unseen else ""
+        return true(kind, Reason.ROUTE_ANSWERS, f"a real token came through the gateway{text}")
     if observed.condition_holds(kind) and before not in (None, here):
         return true(kind, Reason.ROUTE_MOVING, "the gateway moves to the new revision; the old one still answers")
     detail = f": {probe.error}" if probe is not None and probe.error else ""
@@ -285,7 +289,7 @@ def _route(observed: Observed, plan: Plan) -> Finding:
 def _scaling(observed: Observed, plan: Plan, subject: str) -> Finding:
     if plan.rest.hibernates:
         return true(ConditionType.SCALING, Reason.HIBERNATED, _HIBERNATES)
-    least, most = bounds(observed.spec, awake=is_awake(observed, subject))
+    least, most = bounds(observed.spec, awake=least_awake(observed, subject))
     count = ready_replicas(of_revision(subject, observed.pods))
     text = (
         f"{count} replicas run, {least} to {most} are wanted" if least != most else f"{count} of {least} replicas run"

@@ -80,7 +80,10 @@ def step(
 def _settle(
     revisions: Revisions, active: str, draining_since: datetime | None, drain: timedelta, now: datetime, routed: bool
 ) -> Rollout:
-    others = sorted(set(revisions.existing) - {active})
+    # What came up beside the active one has streams only if it served before, and then the drain of that is not over.
+    never_served = {revisions.pending} if draining_since is None else set()
+    dropped = set(revisions.existing) & never_served - {active}
+    others = set(revisions.existing) - {active} - dropped
     since = (draining_since or now) if others else None
     left = since + drain - now if since else None
     drained = routed and left is not None and left <= timedelta()
@@ -88,7 +91,7 @@ def _settle(
         active=active,
         pending=None,
         create=True,
-        delete=tuple(others) if drained else (),
+        delete=tuple(sorted(dropped | others if drained else dropped)),
         pending_since=None,
         draining_since=since,
         overdue=False,

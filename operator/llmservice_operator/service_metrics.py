@@ -6,6 +6,8 @@ from typing import Any, Final
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from llmservice_operator.observed import instant
+
 Json = dict[str, Any]
 
 _OF: Final = ("namespace", "service")
@@ -35,7 +37,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
         ("llmservice_condition", "Conditions: 1 for the status that each has.", "type", "status", "reason"),
         ("llmservice_replicas", "Replicas of an LLMService, by state: desired, running.", "state"),
         ("llmservice_revision", "Revisions of an LLMService, by role: active, pending.", "role", "revision"),
-        ("llmservice_queued_requests", "Waiting and running requests of an LLMService."),
+        ("llmservice_scaling_decision_timestamp_seconds", "When replicas were last ordered.", "direction", "reason"),
         ("llmservice_download_bytes", "What of the model's files is here, and what there is in all.", "part"),
         ("llmservice_adapter", "Adapters: 1 for the state that each is in.", "adapter", "state", "reason"),
     )  # fmt: skip
@@ -49,6 +51,10 @@ def _add(found: dict[str, GaugeMetricFamily], of: tuple[str, str], status: Json)
     for adapter in status.get("adapters") or ():
         labels = [*of, adapter["name"], adapter["state"], adapter.get("reason") or ""]
         found["llmservice_adapter"].add_metric(labels, 1)
+    if decision := status.get("scaling"):
+        direction = "up" if decision["toReplicas"] > decision["fromReplicas"] else "down"
+        at = instant(decision["at"]).timestamp()
+        found["llmservice_scaling_decision_timestamp_seconds"].add_metric([*of, direction, decision["reason"]], at)
     revision, progress = status.get("revision") or {}, status.get("progress") or {}
     for role in ("active", "pending"):
         if revision.get(role):
@@ -56,10 +62,9 @@ def _add(found: dict[str, GaugeMetricFamily], of: tuple[str, str], status: Json)
     figures = (
         ("llmservice_replicas", "desired", status.get("desiredReplicas")),
         ("llmservice_replicas", "running", status.get("replicas")),
-        ("llmservice_queued_requests", None, status.get("queueDepth")),
         ("llmservice_download_bytes", "here", progress.get("bytes")),
         ("llmservice_download_bytes", "total", progress.get("totalBytes")),
     )
     for name, label, value in figures:
         if value is not None:
-            found[name].add_metric([*of, label] if label else of, value)
+            found[name].add_metric([*of, label], value)

@@ -16,6 +16,8 @@ class SettingsError(Exception):
 class Settings:
     """`namespaces` empty: all. `pepper_file` holds base64 text (docs/decisions/0001).
 
+    `pools_file`: where GPUPools stand in place of the cluster (docs/decisions/0132); given where `namespaces` are.
+
     `lease_seconds`: how long another operator waits for a leader that is silent. `hub_url`: where models may be asked
     for what their memory depends on; None: nowhere.
     """
@@ -28,12 +30,14 @@ class Settings:
     port: int
     lease_seconds: float = 15
     hub_url: str | None = None
+    pools_file: Path | None = None
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Settings from LLMSERVICE_… variables."""
     namespace = _required(environment, "LLMSERVICE_NAMESPACE", "the namespace that the operator runs in")
     gateway = environment.get("LLMSERVICE_GATEWAY_URL") or f"http://gateway.{namespace}.svc"
+    namespaces = _namespaces(environment.get("LLMSERVICE_WATCH_NAMESPACES", ""), namespace)
     return Settings(
         install=Install(
             namespace=namespace,
@@ -45,16 +49,18 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             tracing_endpoint=_url(environment, "LLMSERVICE_TRACING_ENDPOINT"),
             ledger_url=_url(environment, "LLMSERVICE_LEDGER_URL"),
             monitoring_namespace=environment.get("LLMSERVICE_MONITORING_NAMESPACE") or None,
+            sees_cluster=not namespaces,
         ),
         pepper_file=Path(
             _required(environment, "LLMSERVICE_PEPPER_FILE", "the mounted file of Secret llmservice-pepper")
         ),
-        namespaces=_namespaces(environment.get("LLMSERVICE_WATCH_NAMESPACES", ""), namespace),
+        namespaces=namespaces,
         workers=_count(environment, "LLMSERVICE_WORKERS", "16"),
         relist_seconds=_number(environment, "LLMSERVICE_RELIST_SECONDS", "300"),
         port=_count(environment, "LLMSERVICE_PORT", "8080"),
         hub_url=_url(environment, "LLMSERVICE_HUB_URL"),
         lease_seconds=_count(environment, "LLMSERVICE_LEASE_SECONDS", "15"),
+        pools_file=_pools_file(environment) if namespaces else None,
     )
 
 
@@ -71,6 +77,11 @@ def _namespaces(text: str, own: str) -> tuple[str, ...]:
     """The namespaces named, with the operator's own, where the Ingresses are; none named: all."""
     named = {name.strip() for name in text.split(",") if name.strip()}
     return tuple(sorted(named | {own})) if named else ()
+
+
+def _pools_file(environment: Mapping[str, str]) -> Path:
+    meaning = "a file with the GPUPools (`kubectl get gpupools -o json`), as LLMSERVICE_WATCH_NAMESPACES is set"
+    return Path(_required(environment, "LLMSERVICE_POOLS_FILE", meaning))
 
 
 def _url(environment: Mapping[str, str], name: str) -> str | None:

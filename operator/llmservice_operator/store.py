@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from llmservice_api.names import LABEL_SERVICE
+from llmservice_api.names import LABEL_SERVICE, LLMSERVICES
+from llmservice_operator.shares import Shares
 
 Json = dict[str, Any]
 
@@ -27,6 +28,7 @@ class Store:
     By kind, since each reconcile reads all pools and nodes: among ten thousand services that must not cost more.
     """
 
+    shares: Shares = field(default_factory=Shares)
     _objects: dict[str, dict[str, dict[str, Json]]] = field(default_factory=dict)
     _children: dict[tuple[str, str], set[Ref]] = field(default_factory=dict)
 
@@ -42,6 +44,8 @@ class Store:
             self.remove(ref)  # its label may have been another's
             self._objects.setdefault(ref.plural, {}).setdefault(ref.namespace, {})[ref.name] = _trimmed(obj)
             self._children.setdefault(_owner(ref, obj), set()).add(ref)
+            if plural == LLMSERVICES:
+                self.shares.add(obj)
         return ref
 
     def remove(self, ref: Ref) -> None:
@@ -52,6 +56,8 @@ class Store:
             siblings.discard(ref)
             if not siblings:
                 del self._children[_owner(ref, obj)]
+            if ref.plural == LLMSERVICES:
+                self.shares.discard(obj)
 
     def versions(self, plural: str) -> dict[Ref, int]:
         """What is known of a kind, for `replace`: taken before the list is asked for."""

@@ -4,7 +4,7 @@ An event only adds its key; ten events while a key is being reconciled become on
 
     add ──► waiting ──► in work ──► done
                  ▲          │ add meanwhile → again
-                 └─ later ◄─┴─ failed: after 0.1 s, 0.2 s … 60 s
+                 └─ later ◄─┴─ failed: after 0.1 s, 0.2 s … 20 s
 """
 
 import asyncio
@@ -15,7 +15,9 @@ from typing import Final, Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 _FIRST_DELAY: Final = 0.1
-_LONGEST_DELAY: Final = 60.0
+_DOUBLINGS: Final = 8
+LONGEST_DELAY: Final = 20.0
+"""So that all has converged within half a minute of the API server coming back, however long it was away."""
 
 
 @dataclass
@@ -75,7 +77,7 @@ class KeyQueue(Generic[K]):
             self.on_failure(key, error)
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
-            delay = min(_FIRST_DELAY * 2**failures, _LONGEST_DELAY)
+            delay = min(_FIRST_DELAY * 2 ** min(failures, _DOUBLINGS), LONGEST_DELAY)
         finally:
             self._working.discard(key)
         if key in self._again:

@@ -170,6 +170,11 @@ class Service:
         found = self.site.condition(ROOM, self.name, kind)
         return found.get("status", ""), found.get("reason", ""), found.get("message", "")
 
+    @property
+    def status(self) -> Json:
+        """Its status."""
+        return dict((self.site.service(ROOM, self.name) or {})["status"])
+
     def pods(self, kind: str = "worker") -> list[Json]:
         """Its pods of a kind that are not about to go."""
         selector = f"llmservice.io/service={self.name},ray.io/node-type={kind}"

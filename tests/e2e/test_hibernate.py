@@ -1,8 +1,6 @@
 """A model that hibernates: its Ray cluster goes, head included; held requests bring it back and are all answered."""
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -27,19 +25,19 @@ def service(site: Site) -> Iterator[Service]:
 
 
 def test_nothing_but_the_route_is_left_and_held_requests_bring_it_back(service: Service) -> None:
-    address = status(service)["address"]
+    address = service.status["address"]
     wait_until(lambda: kinds(service) == ROUTE, "only the route is left", timeout=READY_SECONDS, interval=ASK_AGAIN)
     said = service.site.condition(ROOM, NAME, "Ready")
     assert (said["status"], said["reason"]) == ("True", "Hibernated")
-    assert status(service)["address"] == address
-    assert "wakeRequestedAt" not in status(service)
+    assert service.status["address"] == address
+    assert "wakeRequestedAt" not in service.status
     streams = [service.stream(8) for _ in range(HELD)]
     answers = [stream.join() for stream in streams]
     assert all(answer.complete for answer in answers), answers
     with asking(service.url, service.key) as counted:
         wait_until(lambda: counted.answered >= 3, "plain requests are answered too", timeout=60)
     assert counted.refused == []
-    found = status(service)
+    found = service.status
     assert (found["address"], found["coldStartSeconds"]["total"] > 0) == (address, True)
     wait_until(lambda: kinds(service) == ROUTE, "it hibernates again", timeout=READY_SECONDS, interval=ASK_AGAIN)
 
@@ -50,9 +48,3 @@ ROUTE = ["NetworkPolicy", "PodDisruptionBudget", "Service"]
 def kinds(service: Service) -> list[str]:
     """What there is of it."""
     return sorted(child.split("/")[0] for child in service.site.children(ROOM, NAME))
-
-
-def status(service: Service) -> dict[str, Any]:
-    found = service.site.service(ROOM, NAME)
-    assert found is not None
-    return dict(json.loads(json.dumps(found["status"])))

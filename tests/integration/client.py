@@ -20,6 +20,7 @@ VERSIONS = {
     "ingresses": "apis/networking.k8s.io/v1",
     "ingressclasses": "apis/networking.k8s.io/v1",
     "poddisruptionbudgets": "apis/policy/v1",
+    "leases": "apis/coordination.k8s.io/v1",
 }
 CHILDREN = ("rayservices", "services", "networkpolicies", "poddisruptionbudgets")
 

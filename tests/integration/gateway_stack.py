@@ -65,13 +65,13 @@ class Upstream:
 
 @dataclass
 class Wakes:
-    """What the gateway would write to the cluster: services that are to be woken, in order."""
+    """What the gateway would write to the cluster: services that are to be woken and how, in order."""
 
-    seen: list[tuple[str, str]] = field(default_factory=list)
+    seen: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
-    async def write(self, service: Service, moment: str) -> None:
-        """Keeps the route and the instant."""
-        self.seen.append((service.route, moment))
+    async def write(self, service: Service, status: Mapping[str, Any]) -> None:
+        """Keeps the route and the part of status."""
+        self.seen.append((service.route, status))
 
 
 @dataclass

@@ -54,6 +54,16 @@ async def held(stack: Stack, count: int) -> None:
     await eventually(lambda: stack.figure("llmservice_gateway_held_requests") == count)
 
 
+async def told(stack: Stack, count: int) -> None:
+    """Waits until the cluster was told that so many are held."""
+    await eventually(lambda: numbers(stack)[-1:] == [count])
+
+
+def numbers(stack: Stack) -> list[int]:
+    """Held requests, as the cluster was told one time after the other."""
+    return [status["wakes"][stack.settings.name]["requests"] for _, status in stack.wakes.seen]
+
+
 async def one_after_the_other(asking: Asking, count: int) -> None:
     """Each is held before the next is sent, so that there is an order."""
     for number in range(count):

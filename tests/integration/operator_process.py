@@ -7,9 +7,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hack.cluster.control_plane import ControlPlane
@@ -25,17 +26,24 @@ LEASE_S = 30
 
 
 class OperatorProcess:
-    """`python -m llmservice_operator`, started at once."""
+    """`python -m llmservice_operator`, started at once; by default it may do everything, in all namespaces."""
 
-    def __init__(self, plane: ControlPlane, folder: Path, user: str) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        folder: Path,
+        user: str,
+        groups: Iterable[str] = ("system:masters",),
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._plane, self._user, self._port = plane, user, free_ports(1)[0]
         pepper = folder / "pepper"
         pepper.write_text(base64.b64encode(PEPPER).decode())
-        self.log = folder / f"{user}.log"
+        self.log = folder / f"{user.replace(':', '-')}.log"
         inherited = {name: text for name, text in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"}
         own = {
             "PYTHONPATH": os.pathsep.join(sys.path),
-            "KUBECONFIG": str(plane.user(user, ["system:masters"])),
+            "KUBECONFIG": str(plane.user(user, groups)),
             "LLMSERVICE_NAMESPACE": INSTALL_NAMESPACE,
             "LLMSERVICE_GATEWAY_URL": "http://gateway.invalid",
             "LLMSERVICE_PEPPER_FILE": str(pepper),
@@ -44,18 +52,24 @@ class OperatorProcess:
         }
         with self.log.open("wb") as log:
             words = (sys.executable, "-m", "llmservice_operator")
-            self.process = subprocess.Popen(words, env=inherited | own, stdout=log, stderr=log)
+            self.process = subprocess.Popen(words, env=inherited | own | dict(settings), stdout=log, stderr=log)
 
     @property
     def leads(self) -> bool:
         """Whether it says so."""
-        return b"llmservice_leader 1.0" in self._metrics()
+        return b"llmservice_leader 1.0" in self.metrics()
 
     @property
     def is_ready(self) -> bool:
         """Whether it answers and its watches have begun."""
         watched = {entry["objectRef"]["resource"] for entry in self.entries() if entry["verb"] == "watch"}
-        return {"llmservices", "pods", "networkpolicies"} <= watched and bool(self._metrics())
+        return {"llmservices", "pods", "networkpolicies"} <= watched and bool(self.metrics())
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether liveness is green."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/healthz", timeout=5) as answer:
+            return bool(answer.status == 200)
 
     def entries(self) -> list[Json]:
         """What it asked of the API server, in the order that the server received it."""
@@ -74,7 +88,8 @@ class OperatorProcess:
         """Wait for its end; its exit code."""
         return self.process.wait(timeout=30)
 
-    def _metrics(self) -> bytes:
+    def metrics(self) -> bytes:
+        """What it tells Prometheus; nothing where it does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
                 return bytes(answer.read())

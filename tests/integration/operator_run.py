@@ -25,7 +25,7 @@ from tests.integration.gateway_stack import free_ports
 USER = "operator-under-test"
 PEPPER = bytes(range(32))
 PUBLIC = "https://llm.example.com"
-_LEASE_S = 60
+LEASE_S = 60
 """So that a machine that has no time for the operator takes nobody's leadership."""
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 
@@ -36,6 +36,7 @@ class Tokens:
 
     engine_answer: Probe = field(default_factory=Probe)
     route_answer: Probe = field(default_factory=Probe)
+    replica_answer: dict[str, Any] | None = None
     asked: list[str] = field(default_factory=list)
 
     async def engine(self, address: str, question: Question) -> Probe:
@@ -52,6 +53,11 @@ class Tokens:
         """No pod here downloads."""
         self.asked.append(f"progress at {address}")
         return None
+
+    async def replica(self, address: str) -> dict[str, Any] | None:
+        """A replica, of itself."""
+        self.asked.append(f"state at {address}")
+        return self.replica_answer
 
     async def adapters(self, address: str) -> list[dict[str, Any]] | None:
         """No replica here has adapters."""
@@ -107,13 +113,13 @@ def operator(plane: ControlPlane, folder: Path, relist_seconds: float = 3600) ->
         workers=8,
         relist_seconds=relist_seconds,
         port=free_ports(1)[0],
-        lease_seconds=_LEASE_S,
+        lease_seconds=LEASE_S,
     )
     begin = len(audited(plane, USER))
     tokens = Tokens()
     with _as_user(plane), _in_a_thread(settings, tokens) as loop:
         found = Running(plane, tokens, settings.port, begin, loop)
-        watched = set(VERSIONS) - {"rayservices"}
+        watched = set(VERSIONS) - {"rayservices", "leases"}
         wait_until(lambda: watched <= _watched(found), "the operator watches", timeout=60)
         yield found
 
@@ -144,7 +150,7 @@ def _in_a_thread(settings: Settings, tokens: Tokens) -> Iterator[asyncio.Abstrac
         task = asyncio.create_task(run(settings, tokens))
         begun.set_result((asyncio.get_running_loop(), task))
         await asyncio.wait({task})
-        await _connections_closed()
+        await connections_closed()
         if not task.cancelled():
             task.result()
 
@@ -167,7 +173,7 @@ def _in_a_thread(settings: Settings, tokens: Tokens) -> Iterator[asyncio.Abstrac
         gc.collect()  # what it left unclosed is told here, not in the middle of another test
 
 
-async def _connections_closed() -> None:
+async def connections_closed() -> None:
     """aiohttp ends a TLS connection in the background, which a loop that has stopped would leave undone."""
     sockets: Any = asyncio.get_running_loop()._selector.get_map  # type: ignore[attr-defined]
     await eventually(lambda: len(sockets()) == 1)  # the loop's own stays

@@ -63,6 +63,7 @@ GOOD: dict[str, Json] = {
         model=SOURCE
         | {"endpoint": "https://hub.example.com", "cacheClaim": "models", "credentialsSecretRef": {"name": "token"}}
     ),
+    "a prefetched model": service(model=SOURCE | {"cacheClaim": "models", "prefetch": True}),
     "an archive": service(model={"source": "https://h.example.com/m.tar.gz", "sha256": "a" * 64}),
     "own host": service(endpoint={"host": "llm.example.com"}),
     "durations": service(rollout={"drain": "1h30m5s"}),
@@ -146,6 +147,7 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"model": {"source": "pvc://models/m", "cacheClaim": "cache"}},
         "cacheClaim goes with a source that is downloaded",
     ),
+    "a prefetch into nothing": ({"model": SOURCE | {"prefetch": True}}, "prefetch needs a cacheClaim"),
     "an endpoint of a volume": (
         {"model": {"source": "pvc://models/m", "endpoint": "https://h"}},
         "endpoint goes with a hf://, s3:// or gs:// source",

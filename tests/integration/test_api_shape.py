@@ -86,7 +86,7 @@ def test_columns(namespace: str, control_plane: ControlPlane) -> None:
         "model": {"name": "m"},
         "replicas": 1,
         "desiredReplicas": 2,
-        "queueDepth": 7,
+        "scaling": {"fromReplicas": 1, "toReplicas": 2, "reason": "Rate", "message": "x", "at": "2026-01-31T12:00:00Z"},
         "placement": {"pool": "l4", "reason": "x"},
         "revision": {"active": "m-abc123"},
         "conditions": [
@@ -107,8 +107,8 @@ def test_columns(namespace: str, control_plane: ControlPlane) -> None:
     assert head.split() == ["NAME", "MODEL", "READY", "REASON", "REPLICAS", "DESIRED", "POOL", "URL", "AGE"]
     assert row.split()[:-1] == ["m", "m", "False", "Loading", "1", "2", "l4", "https://h/ns/m/v1"]
     head, row = control_plane.kubectl("get", "llm", "-n", namespace, "-o", "wide").splitlines()
-    assert {"QUEUE", "REVISION"} < set(head.split())
-    assert {"7", "m-abc123"} < set(row.split())
+    assert {"SCALED", "REVISION"} < set(head.split())
+    assert {"Rate", "m-abc123"} < set(row.split())
 
 
 def test_categories(namespace: str, control_plane: ControlPlane) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,10 +13,12 @@ from kubernetes import client
 
 from llmservice_gateway.kube import KubernetesSource, ThreadEnded
 from llmservice_gateway.source import Event, Gone, Listed, Put
+from tests.eventually import eventually
 from tests.integration.gateway_stack import free_ports
 from tests.unit.gateway.builders import llmservice
 
 PATH = "/apis/llmservice.io/v1alpha1/{kind}"
+NAMED = "/apis/llmservice.io/v1alpha1/namespaces/{namespace}/{kind}"
 
 
 class Apiserver:
@@ -25,9 +28,17 @@ class Apiserver:
         self.lists: asyncio.Queue[dict[str, Any] | int] = asyncio.Queue()
         self.watches: asyncio.Queue[list[dict[str, Any]]] = asyncio.Queue()
         self.asked: list[dict[str, str]] = []
+        self.forbidden: set[str] = set()
+        self.is_ending = False
         self.port = free_ports(1)[0]
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
+        if self.is_ending:
+            ended = web.Response(status=503)
+            ended.force_close()
+            return ended
+        if request.match_info.get("namespace") in self.forbidden:
+            return web.Response(status=403)
         if request.match_info["kind"] == "apikeys":
             return web.json_response(page([])) if "watch" not in request.query else await self._silence()
         self.asked.append(dict(request.query))
@@ -59,9 +70,10 @@ def happened(what: str, raw: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def following(server: Apiserver) -> AsyncIterator[tuple[AsyncIterator[Event], list[int]]]:
+async def following(server: Apiserver, *namespaces: str) -> AsyncIterator[tuple[AsyncIterator[Event], list[int]]]:
     app = web.Application()
     app.router.add_get(PATH, server.answer)
+    app.router.add_get(NAMED, server.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", server.port).start()
@@ -69,13 +81,26 @@ async def following(server: Apiserver) -> AsyncIterator[tuple[AsyncIterator[Even
     settings = client.Configuration(host=f"http://127.0.0.1:{server.port}")
     settings.retries = False
     with client.ApiClient(settings) as api:
-        source = KubernetesSource(client.CustomObjectsApi(api), 300, lambda: failures.append(1), (0.01, 0.05))
+        objects = client.CustomObjectsApi(api)
+        source = KubernetesSource(objects, 300, lambda: failures.append(1), (0.01, 0.05), namespaces=namespaces)
         events = source.events()
         try:
             yield _of_services(events), failures
         finally:
             await events.aclose()  # type: ignore[attr-defined]
+            await _threads_ended(server, runner)
             await runner.cleanup()
+
+
+async def _threads_ended(server: Apiserver, runner: web.AppRunner) -> None:
+    """Whatever they wait for; one that asked in the meantime is refused. Else a connection would come to no server."""
+    server.is_ending = True
+    assert runner.server is not None
+    for connection in runner.server.connections:
+        if connection.transport is not None:
+            connection.transport.abort()
+    kinds = ("llmservices", "apikeys")
+    await eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith(kinds)])
 
 
 async def _of_services(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
@@ -141,3 +166,15 @@ async def test_a_lost_watch_lists_anew(watch: list[dict[str, Any]]) -> None:
     server.lists.put_nowait(page([]))
     async with following(server) as (events, _):
         assert await take(events, 2) == [Listed("llmservices", [llmservice("a")]), Listed("llmservices", [])]
+
+
+async def test_a_namespace_that_may_not_be_read_holds_no_other_up_and_comes_when_it_may() -> None:
+    server = Apiserver()
+    server.forbidden = {"b"}
+    server.lists.put_nowait(page([llmservice("a")]))
+    async with following(server, "a", "b") as (events, failures):
+        assert await take(events, 1) == [Listed("llmservices", [llmservice("a")])]
+        assert failures
+        server.lists.put_nowait(page([llmservice("b")]))
+        server.forbidden = set()
+        assert await take(events, 1) == [Listed("llmservices", [llmservice("a"), llmservice("b")])]

@@ -1,15 +1,24 @@
 """Scaling on a real API server: schedules, hibernation and the scale subresource; KubeRay's part is the test's."""
 
 import json
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes import client as kubernetes
+from kubernetes import config
 
 from hack.cluster.control_plane import ControlPlane
 from hack.cluster.poll import wait_until
+from llmservice_api.names import labels
+from llmservice_gateway import objects
+from llmservice_gateway.metrics import Metrics
+from llmservice_gateway.waker import KubernetesWriter, Waker
 from llmservice_operator.observed import rfc3339
+from tests.eventually import eventually
 from tests.integration.client import Client, Refused, an_object, path
 from tests.integration.operator_run import operator
 from tests.integration.services import SOON, SOURCE, Service, serving
@@ -117,6 +126,36 @@ def test_a_service_hibernates_stays_so_over_a_restart_and_comes_back_by_a_wake(
 
 
 @pytest.mark.usefixtures("cpu_pool")
+async def test_a_wake_brings_what_two_gateways_hold_together_and_only_grows(
+    control_plane: ControlPlane, client: Client, namespace: str, tmp_path: Path
+) -> None:
+    """What gateways write by their own client, each to its entry, is added up by the operator."""
+    sleepy = {"minReplicas": 0, "maxReplicas": 4, "targetQueueDepth": 4, "idleAfter": "1h"}
+    now = [float(int(time.time()))]
+    with config.new_client_from_config(str(control_plane.kubeconfig)) as api, operator(control_plane, tmp_path):
+        service, revision = serving(client, namespace, scaling=sleepy)
+        writer = KubernetesWriter(kubernetes.CustomObjectsApi(api))
+        wakers = {name: Waker(writer, name, Metrics(), lambda: now[0]) for name in ("gw-a", "gw-b")}
+
+        async def woken(name: str, held: int, wanted: int) -> None:
+            seen = objects.service(service.obj)
+            assert seen is not None
+            wakers[name].wake(replace(seen, replicas=0), held)
+            at = rfc3339(datetime.fromtimestamp(now[0], UTC))
+            await eventually(lambda: service.status.get("wakes", {}).get(name, {}).get("requestedAt") == at, SOON)
+            await eventually(lambda: least(client, namespace, revision) == wanted, SOON)
+
+        await woken("gw-a", 3, 1)
+        await woken("gw-b", 6, 3)
+        now[0] += 2
+        await woken("gw-a", 9, 4)
+        now[0] += 20
+        await woken("gw-a", 1, 4)
+        assert {name: each["requests"] for name, each in service.status["wakes"].items()} == {"gw-a": 9, "gw-b": 6}
+        assert service.revisions == [revision]
+
+
+@pytest.mark.usefixtures("cpu_pool")
 def test_a_schedule_that_holds_raises_the_lower_bound_of_the_same_revision(
     control_plane: ControlPlane, client: Client, namespace: str, tmp_path: Path
 ) -> None:
@@ -130,6 +169,55 @@ def test_a_schedule_that_holds_raises_the_lower_bound_of_the_same_revision(
         said = service.says("Accepted", "False", "InvalidSpec")
         assert said.startswith("spec.scaling.schedules.0.timezone: ")
         assert "Europe/Berln is no time zone" in said
+
+
+@pytest.mark.usefixtures("cpu_pool")
+def test_a_decision_of_the_rule_is_asked_of_a_replica_written_once_and_then_no_more(
+    control_plane: ControlPlane, client: Client, namespace: str, tmp_path: Path
+) -> None:
+    said = {"from": 1, "to": 2, "cause": "Rate", "reason": "up to 2: 3.1 requests/s", "at": time.time()}
+    with operator(control_plane, tmp_path, relist_seconds=1) as running:
+        running.tokens.replica_answer = {"scaling": said}
+        service, revision = serving(client, namespace, scaling={"minReplicas": 1, "maxReplicas": 4})
+        for number in (1, 2):
+            a_ready_worker(client, namespace, revision, f"10.0.0.{number}")
+        wait_until(lambda: "scaling" in service.status, "the decision is told", timeout=SOON)
+        told = service.status["scaling"]
+        assert (told["fromReplicas"], told["toReplicas"], told["reason"]) == (1, 2, "Rate")
+        wait_until(lambda: service.status["replicas"] == 2, "both are seen", timeout=SOON)
+        running.after_relists(2)
+        settled, asked = len(running.writes()), len(running.tokens.asked)
+        running.after_relists(4)
+        assert (running.writes()[settled:], running.tokens.asked[asked:]) == ([], [])
+
+
+def a_ready_worker(client: Client, namespace: str, revision: str, ip: str) -> None:
+    """A worker pod as KubeRay would make it, which no kubelet knows."""
+    marks = labels("m", "engine", revision) | {"ray.io/node-type": "worker"}
+    name = f"worker-{ip.replace('.', '-')}"
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": marks}}
+    container = {"name": "ray-worker", "image": "none", "resources": {"requests": {"cpu": "1m"}}}
+    spec = {"containers": [container], "automountServiceAccountToken": False, "nodeName": "none"}
+    client.create("pods", pod | {"spec": spec}, namespace)
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": rfc3339(datetime.now(UTC))}
+    status = {"conditions": [ready], "podIP": ip, "podIPs": [{"ip": ip}]}
+    client.merge("pods", namespace, name, {"status": status}, "status")
+
+
+@pytest.mark.usefixtures("cpu_pool")
+def test_a_head_that_prefetches_is_taken_and_no_worker_is_asked_for(
+    control_plane: ControlPlane, client: Client, namespace: str, tmp_path: Path
+) -> None:
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}}
+    room = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    client.create("persistentvolumeclaims", claim | {"spec": room}, namespace)
+    with operator(control_plane, tmp_path):
+        service = Service(client, namespace, model=SOURCE | {"cacheClaim": "models", "prefetch": True}, replicas=2)
+        made = client.find("rayservices", namespace, service.revision()) or {}
+        cluster = made["spec"]["rayClusterConfig"]
+        (fetch,) = cluster["headGroupSpec"]["template"]["spec"]["initContainers"]
+        assert {"name": "models-cache", "mountPath": "/cache/models"} in fetch["volumeMounts"]
+        assert cluster["workerGroupSpecs"][0]["replicas"] == 0
 
 
 @pytest.mark.usefixtures("cpu_pool")
@@ -149,6 +237,24 @@ def test_the_scale_subresource_is_what_an_autoscaler_from_outside_reads_and_writ
         automatic = Service(client, namespace, "automatic", scaling={"maxReplicas": 2})
         with pytest.raises(Refused, match="replicas and scaling exclude each other"):
             client.merge(*automatic.ref, {"spec": {"replicas": 3}}, "scale")
+
+
+@pytest.mark.usefixtures("cpu_pool")
+def test_from_the_rule_to_a_count_by_hand_and_back_as_documented(
+    control_plane: ControlPlane, client: Client, namespace: str, tmp_path: Path
+) -> None:
+    where = ("-n", namespace, "llm")
+    with operator(control_plane, tmp_path):
+        service, revision = serving(client, namespace, scaling={"minReplicas": 1, "maxReplicas": 6})
+        by_hand = '{"spec":{"scaling":null,"replicas":1}}'
+        control_plane.kubectl("patch", *where, "m", "--type=merge", "-p", by_hand)
+        said = control_plane.kubectl("scale", "-n", namespace, "llm/m", "--replicas=3")
+        assert said.strip() == "llmservice.llmservice.io/m scaled"
+        wait_until(lambda: least(client, namespace, revision) == 3, "three are wanted", timeout=SOON)
+        by_rule = '{"spec":{"replicas":null,"scaling":{"minReplicas":1,"maxReplicas":6}}}'
+        control_plane.kubectl("patch", *where, "m", "--type=merge", "-p", by_rule)
+        wait_until(lambda: least(client, namespace, revision) == 1, "the rule decides again", timeout=SOON)
+        assert service.revisions == [revision]
 
 
 @pytest.mark.usefixtures("cpu_pool")

@@ -16,9 +16,12 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, Final
 
+import ray
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
 from ray import serve
+from ray.exceptions import RayError
+from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 
 from llmservice_worker import engine_log, liveness, output, sources
 from llmservice_worker.access import AccessLog, lines
@@ -29,6 +32,7 @@ from llmservice_worker.args import UserConfig, WorkerArgs
 from llmservice_worker.asgi import App, Receive, Scope, Send, reply_json
 from llmservice_worker.autoscaling import TAKEN
 from llmservice_worker.causes import StartFailed, root_cause
+from llmservice_worker.decisions import last_decision
 from llmservice_worker.engine_life import EngineLife
 from llmservice_worker.errors import LOST, error_body
 from llmservice_worker.front import Served, front
@@ -53,6 +57,7 @@ from llmservice_worker.usage.metering import metering
 _log = logging.getLogger(__name__)
 
 _WATCH_S: Final = 0.2
+_CONTROLLER_S: Final = 1.0
 _STARTS: Final = Path("/tmp/llmservice-engine-starts")
 _LAST_WORDS_S: Final = 1.0
 """How long streams of a dead engine may send their error event before its client or the replica's process ends."""
@@ -83,11 +88,16 @@ class EngineReplica:
         self._taken = 0
         self._config = UserConfig()
         self._task_app: TaskApp | None = None
-        self._told: dict[str, Callable[[], Any]] = {"engine": self._life.report}
+        self._controller = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+        self._figures = EngineMetrics(REGISTRY, _STARTS)
+        self._told: dict[str, Callable[[], Any]] = {
+            "engine": self._life.report,
+            "start": lambda: self._figures.seconds,
+            "scaling": self._last_decision,
+        }
         self._is_warm = False
         self._side = SidePort(self._told, REGISTRY, is_ready=lambda: self._is_warm and self._life.is_ready, proxy=PROXY)
         await self._side.start()
-        self._figures = EngineMetrics(REGISTRY, _STARTS)
         self._figures.starts()
         self._metering = metering(self._args, os.environ, REGISTRY)
         if self._metering is not None:
@@ -200,6 +210,14 @@ class EngineReplica:
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Asked by Ray Serve at each report: what the scaling rule reads beside the number of requests."""
         return {TAKEN: float(self._taken)}
+
+    async def _last_decision(self) -> dict[str, Any] | None:
+        """Of the scaling rule; None where it made none, or the controller does not say it."""
+        try:
+            return await asyncio.wait_for(self._controller.__ray_call__.remote(last_decision), _CONTROLLER_S)
+        except (TimeoutError, RayError) as error:
+            _log.warning("Ray Serve's controller does not say its last decision: %s", type(error).__name__)
+            return None
 
     def _is_away(self) -> bool:
         return not self._life.is_ready or bool(self._client.errored)

@@ -12,7 +12,7 @@ DEPLOYMENT: Final = "engine"
 _RETRY_AFTER_S: Final = 1
 _REFUSALS: Final = 64
 """Requests beyond its bound that a replica may be refusing at the same time; Ray Serve would let them wait."""
-_LOOK_BACK_S: Final = 2.0
+LOOK_BACK_S: Final = 2.0
 _METRICS_INTERVAL_S: Final = 0.5
 
 
@@ -51,7 +51,7 @@ def autoscaling_config(scaling: Scaling) -> dict[str, Any]:
         "upscale_delay_s": scaling.up_delay_s,
         "downscale_delay_s": scaling.down_delay_s,
         "downscale_to_zero_delay_s": scaling.idle_after_s,
-        "look_back_period_s": _LOOK_BACK_S,
+        "look_back_period_s": LOOK_BACK_S,
         "metrics_interval_s": _METRICS_INTERVAL_S,
         "policy": {"policy_function": POLICY},
     }

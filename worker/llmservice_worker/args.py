@@ -179,6 +179,9 @@ ADAPTER_ENDPOINTS: Final = {"hf": "LLMSERVICE_ADAPTERS_HF_ENDPOINT", "s3": "LLMS
 """Variables of a replica with the mirror of the hub, and the S3 server (also for gs://), that adapters come from."""
 
 
+ScalingCause = Literal["Rate", "QueueDepth", "Idle", "Bounds"]
+"""Why replicas were ordered or taken away, as a replica's `/state` says it of Ray Serve's controller."""
+
 AdapterState = Literal["Loading", "Loaded", "Failed"]
 """How it stands with an adapter, as a replica's `/state` says it."""
 

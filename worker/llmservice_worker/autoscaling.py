@@ -1,29 +1,30 @@
 """How many replicas: a pure rule on queue depth, called by Ray Serve about four times a second.
 
 What is to be carried is the rate of requests, not their number: the number swells while replicas start, and would order
-them twice. Each replica counts the requests that it took. From their rate, its usual spread, and how long a request
-stays where it is alone follows what a replica carries at the target depth, and so how many are needed:
+them twice. What comes is what replicas took and what is queued more than before. From its rate, the usual spread of it,
+and how long a request stays where it is alone follows what a replica carries at the target depth, and what is needed:
 
-    (level + SPREADS · spread) / rate of a replica at its target depth  +  what drains a backlog
+    (level + SPREADS · spread + what drains a backlog) / rate of a replica at its target depth
 
-More are ordered at once; those that start count as there. Fewer are ordered once fewer were needed for a cold start
-(measured) or `downscale_delay_s`, and only where the rest could have carried all of that time. Before enough requests
-were answered to know what a replica carries, outstanding requests over the target depth are what is needed. While a
-replica that is up has said nothing, none goes; while what they say is stale, all stays.
+More are ordered at once; those that start count as there. Fewer are ordered once fewer were needed for some cold starts
+(measured), `downscale_delay_s` or a pause like one that a queue followed, and only where the rest could have carried
+all of that time. Before enough requests were answered to know what a replica carries, outstanding requests over the
+target depth are what is needed. While a replica that is up has said nothing, none goes; while all are stale, all stay.
 
-Every number comes from Ray Serve's own fields, none from `policy_kwargs`: the policy with its keywords counts as code,
-and a change of it restarts all replicas. The module imports nothing of ours or of Ray's, since Ray Serve pickles it
-by value into its controller. What the constants were measured on: docs/decisions/0120-autoscaling.md.
+Every number comes from Ray Serve's own fields, none from `policy_kwargs`, whose change would restart all replicas. The
+module imports nothing of ours or of Ray's, since Ray Serve pickles it by value. The constants: docs/decisions/0120.
 """
 
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple, Protocol
 
 TAKEN: Final = "requests_taken"
 """The number that each replica reports as `record_autoscaling_stats`: requests taken since it is up."""
+TOLD: Final = "told"
+"""The last change of what is ordered, in the state that Ray Serve keeps: plain JSON, `at` in seconds since 1970."""
 
 LOOK_S: Final = 1.0
 LEVEL_S: Final = 150.0
@@ -39,7 +40,14 @@ CHANCE: Final = 4.0
 """Standard deviations of a random draw of as many requests, which no such change is within."""
 SLACK: Final = 0.3
 """Part of a replica that must be left over before one goes."""
+HOLD: Final = 5.0
+"""Cold starts that what is not needed is held for: what comes back late costs more than what stands by."""
 MOST_HOLD_S: Final = 900.0
+"""The most of that, the hold while no cold start was measured, and the most of one: longer, there was no machine."""
+MOST_PAUSE_S: Final = 3600.0
+"""The longest pause of the load that is learned to be held over."""
+PAUSES: Final = 1.25
+FORGET_S: Final = 86_400.0
 ENOUGH: Final = 20
 """Answered requests, before a capacity is believed."""
 _LEAST_RESIDENCE_S: Final = 2.0
@@ -58,10 +66,9 @@ class Context(Protocol):
     capacity_adjusted_max_replicas: int
     current_time: float | None
     policy_state: dict[str, Any]
-
-    @property
-    def total_num_requests(self) -> float:
-        """Requests queued and running, a mean over the last `look_back_period_s`."""
+    total_num_requests: float
+    """Requests queued and running; this one and the next are means over the last `look_back_period_s`."""
+    total_queued_requests: float | None
 
     @property
     def raw_metrics(self) -> Mapping[str, Mapping[Any, Any]] | None:
@@ -74,6 +81,8 @@ class Look:
 
     now: float
     outstanding: float
+    queued: float
+    """Of them, those that no replica took yet."""
     up: int
     ordered: int
     depth: float
@@ -87,17 +96,23 @@ class Look:
         return max(self.least, min(self.most, count))
 
 
+class Gone(NamedTuple):
+    """What was taken away: how many there were, how many were left, and since when these would have done."""
+
+    most: int
+    left: int
+    since: float
+
+
 @dataclass(frozen=True)
 class Memory:
     """Kept from look to look; rates in requests per second of the whole service."""
 
-    now: float
+    seen: Look
     since: float
-    heard: float
-    """When a replica last said something new."""
-    ordered: int
+    heard: Look
+    """The last one in which a replica said something new: what is learned is what came since."""
     answer: int
-    taken: Mapping[Any, tuple[float, float]] = field(default_factory=dict)
     rate: float = 0.0
     level: float = 0.0
     spread: float = 0.0
@@ -115,55 +130,55 @@ class Memory:
     below_since: float | None = None
     needed: int = 0
     """The most since then."""
+    gone: tuple[Gone, ...] = ()
+    returned_s: float = 0.0
+    """How long those that start now had not been needed."""
+    pause_s: float = 0.0
+    """A pause is held over for as long, since what it took away was missed."""
+    cause: str = ""
     reason: str = ""
 
 
 def decide(memory: Memory | None, look: Look) -> Memory:
     """The memory for the next call; its `answer` is the count of replicas to go to, its `reason` says why."""
     if memory is None:
-        now, ordered = look.now, look.ordered
-        memory = Memory(now, now, now, ordered, ordered, look.taken, requests=look.outstanding)
-    elif 0 <= look.now - memory.now < LOOK_S:
+        memory = Memory(look, look.now, look, look.ordered, requests=look.outstanding)
+    elif 0 <= look.now - memory.seen.now < LOOK_S:
         return memory
     if look.up and not look.taken:
-        memory = replace(memory, now=look.now, ordered=look.ordered)
-        return _answered(memory, look, *_by_depth(look))
-    has_news = any(said != memory.taken.get(name) for name, said in look.taken.items())
-    is_silent = look.now - memory.heard > STALE_S
+        return _answered(replace(memory, seen=look), look, *_by_depth(look))
+    has_news = any(said != memory.heard.taken.get(name) for name, said in look.taken.items())
+    is_silent = look.now - memory.heard.now > STALE_S
     if look.up and is_silent and not has_news:
-        return _held(memory, look, "what the replicas say is stale")
-    if is_silent or not 0 <= look.now - memory.now <= STALE_S:
+        answer = look.bounded(look.ordered)
+        held = f"{answer} held: what the replicas say is stale"
+        return replace(memory, seen=look, answer=answer, below_since=None, cause="Bounds", reason=held)
+    if is_silent or not 0 <= look.now - memory.seen.now <= STALE_S:
         memory = _after_a_gap(memory, look)
-    memory = replace(memory, heard=look.now if has_news else memory.heard)
-    memory = _learned(memory, look, look.now - memory.now)
-    memory = _with_cold_start(memory, look)
-    if look.ordered != memory.ordered:
+    if has_news or not look.up:
+        memory = replace(_learned(memory, look), heard=look)
+    memory = _with_cold_start(_with_pause(memory, look), look)
+    if look.ordered != memory.seen.ordered:
         memory = replace(memory, below_since=None, needed=0)
-    memory = replace(memory, now=look.now, ordered=look.ordered, taken=look.taken)
-    return _answered(memory, look, *_needed(memory, look))
+    return _answered(replace(memory, seen=look), look, *_needed(memory, look))
 
 
 def _after_a_gap(memory: Memory, look: Look) -> Memory:
     """The clock was set, or nobody looked for long: what was learned stays, what was timed begins anew."""
-    age = memory.now - memory.since
-    return replace(
-        memory, now=look.now, since=look.now - age, heard=look.now, taken=look.taken, starting=None, below_since=None
-    )
+    seen, since = replace(look, ordered=memory.seen.ordered), look.now - (memory.seen.now - memory.since)
+    return replace(memory, seen=seen, since=since, heard=look, starting=None, below_since=None, gone=(), returned_s=0.0)
 
 
-def _held(memory: Memory, look: Look, why: str) -> Memory:
-    answer = look.bounded(look.ordered)
-    return replace(
-        memory, now=look.now, ordered=look.ordered, answer=answer, below_since=None, reason=f"{answer} held: {why}"
-    )
-
-
-def _learned(memory: Memory, look: Look, elapsed: float) -> Memory:
-    if elapsed <= 0:
+def _learned(memory: Memory, look: Look) -> Memory:
+    before, elapsed = memory.heard, look.now - memory.heard.now
+    # Of a replica that is first heard it is not known when it took what it counts; one unheard takes from the queue.
+    if elapsed <= 0 or not look.taken.keys() <= before.taken.keys():
         return memory
-    # Of a replica that is new here it is not known when it took what it counts.
-    known = [(count, memory.taken[name][1]) for name, (_, count) in look.taken.items() if name in memory.taken]
-    arrived = sum(max(0.0, count - before) for count, before in known)
+    taken = sum(max(0.0, count - before.taken[name][1]) for name, (_, count) in look.taken.items())
+    more_queued = look.queued - before.queued
+    if len(look.taken) < look.up:
+        more_queued = max(0.0, more_queued)
+    arrived = max(0.0, taken + more_queued)
     return _with_residence(_with_rate(memory, look, arrived / elapsed, elapsed), look, arrived, elapsed)
 
 
@@ -201,52 +216,73 @@ def _with_residence(memory: Memory, look: Look, arrived: float, elapsed: float) 
 
 def _with_cold_start(memory: Memory, look: Look) -> Memory:
     if memory.starting is None:
-        return replace(memory, starting=(look.now, look.ordered)) if look.ordered > memory.ordered else memory
+        return replace(memory, starting=(look.now, look.ordered)) if look.ordered > memory.seen.ordered else memory
     since, count = memory.starting
     if look.ordered < count:
         return replace(memory, starting=None)
     if look.up < count:
         return memory
-    seen = look.now - since
-    return replace(
-        memory, starting=None, cold_start_s=(memory.cold_start_s + seen) / 2 if memory.cold_start_s else seen
-    )
+    took_s = min(look.now - since, MOST_HOLD_S)
+    cold_start_s = (memory.cold_start_s + took_s) / 2 if memory.cold_start_s else took_s
+    return replace(memory, starting=None, cold_start_s=cold_start_s)
 
 
-def _by_depth(look: Look) -> tuple[float, str]:
-    return look.outstanding / look.depth, f"{look.outstanding:.1f} outstanding requests, {look.depth:g} per replica"
+def _with_pause(memory: Memory, look: Look) -> Memory:
+    """What is needed again while requests wait was taken away too early: from now on such a pause is held over."""
+    gone = tuple(each for each in memory.gone if look.now - each.since <= MOST_PAUSE_S)
+    returned_s = memory.returned_s if look.up < look.ordered else 0.0
+    if look.ordered < memory.seen.ordered:
+        since = look.now if memory.below_since is None else memory.below_since
+        gone = (*gone, Gone(memory.seen.ordered, look.ordered, since))
+    elif look.ordered > memory.seen.ordered and gone:
+        # A load that is mostly new has not come back.
+        if 2 * min(look.ordered, gone[0].most) >= memory.seen.ordered + look.ordered:
+            returned_s = max([returned_s, *(look.now - each.since for each in gone if each.left < look.ordered)])
+        gone = tuple(each for each in gone if each.most > look.ordered)
+    pause_s = memory.pause_s * math.exp((memory.seen.now - look.now) / FORGET_S)
+    if look.outstanding > 2 * look.depth * max(look.up, 1):
+        pause_s = max(pause_s, PAUSES * returned_s)
+    return replace(memory, gone=gone, returned_s=returned_s, pause_s=pause_s)
 
 
-def _needed(memory: Memory, look: Look) -> tuple[float, str]:
-    """Replicas, not rounded, and why."""
+def _by_depth(look: Look) -> tuple[float, str, str]:
+    why = f"{look.outstanding:.1f} outstanding requests, {look.depth:g} per replica"
+    return look.outstanding / look.depth, "QueueDepth", why
+
+
+def _needed(memory: Memory, look: Look) -> tuple[float, str, str]:
+    """Replicas, not rounded, and why: in one word, and with the numbers."""
     if look.ordered <= 1 and look.outstanding <= 0:
-        return 0.0, "idle"
+        return 0.0, "Idle", "idle"
     if memory.residence_s <= 0:
         return _by_depth(look)
     carried = look.depth / (2 * memory.residence_s)
     backlog = max(0.0, look.outstanding - 2 * look.depth * max(look.ordered, 1))
-    needed = (memory.level + SPREADS * memory.spread + backlog / DRAIN_S) / carried
+    needed = (memory.level + SPREADS * memory.spread + backlog / (DRAIN_S + memory.cold_start_s)) / carried
     if memory.rate < memory.level and backlog == 0:
         # A fall widens the spread too, and needs nothing.
         needed = min(needed, look.ordered)
-    return needed, (
-        f"{memory.level:.2f} requests/s, usual spread {memory.spread:.2f}, backlog {backlog:.0f}, "
-        f"{carried:.2f} requests/s per replica"
-    )
+    usual = f"{memory.level:.2f} requests/s, usual spread {memory.spread:.2f}"
+    return needed, "Rate", f"{usual}, backlog {backlog:.0f}, {carried:.2f} requests/s per replica"
 
 
-def _answered(memory: Memory, look: Look, needed: float, why: str) -> Memory:
-    wanted, current = look.bounded(math.ceil(needed - 1e-9)), look.bounded(look.ordered)
-    if wanted >= current or needed > max(0.0, current - 1 - SLACK) or len(look.taken) < look.up:
-        answer = max(wanted, current)
+def _answered(memory: Memory, look: Look, needed: float, cause: str, why: str) -> Memory:
+    # Ray Serve goes to none from one alone.
+    wanted = look.bounded(max(math.ceil(needed - 1e-9), int(look.ordered > 1)))
+    current = look.bounded(look.ordered)
+    # The spread is a mean of few: under an even load too, what is needed goes up and down by so many replicas.
+    chance = SPREADS * memory.spread * math.sqrt(memory.residence_s / SPREAD_S) * 2 * memory.residence_s / look.depth
+    if needed > max(0.0, current - 1 - SLACK - chance) or len(look.taken) < look.up:
+        answer = wanted if current == 0 or needed > current + chance else current
         verb = f"up to {answer}" if answer > look.ordered else f"{answer} kept"
-        return replace(memory, below_since=None, needed=0, answer=answer, reason=f"{verb}: {why}")
+        return replace(memory, below_since=None, needed=0, answer=answer, cause=cause, reason=f"{verb}: {why}")
     since = look.now if memory.below_since is None else memory.below_since
     most = max(wanted, memory.needed)
     # Ray Serve waits for downscale_delay_s from the first answer on.
-    is_due = current == 1 or look.now - since >= min(memory.cold_start_s, MOST_HOLD_S) - look.down_delay_s
+    hold_s = max(min(HOLD * memory.cold_start_s or MOST_HOLD_S, MOST_HOLD_S), memory.pause_s)
+    is_due = current == 1 or look.now - since >= hold_s - look.down_delay_s
     answer, verb = (most, f"down to {most}") if is_due else (current, f"{current} held, {most} would do")
-    return replace(memory, below_since=since, needed=most, answer=answer, reason=f"{verb}: {why}")
+    return replace(memory, below_since=since, needed=most, answer=answer, cause=cause, reason=f"{verb}: {why}")
 
 
 def queue_depth(context: Context) -> tuple[int, dict[str, Any]]:
@@ -254,17 +290,20 @@ def queue_depth(context: Context) -> tuple[int, dict[str, Any]]:
 
     Never raises: in Ray Serve's controller that would stop the whole application's updates.
     """
-    before = context.policy_state.get("memory")
+    before, kept = context.policy_state.get("memory"), context.policy_state
     try:
-        memory = decide(before if isinstance(before, Memory) else None, look_of(context))
+        look = look_of(context)
+        kept = {TOLD: kept.get(TOLD)}  # What a look lacks is no reason to forget; what no rule can go on from is.
+        memory = decide(before if isinstance(before, Memory) else None, look)
     except Exception as error:  # noqa: BLE001 - whatever it is, the replicas stay, and it is logged once
         fault = f"{type(error).__name__}: {error}"
         if context.policy_state.get("fault") != fault:
             _log.exception("the scaling rule failed, replicas stay at %d", context.target_num_replicas)
-        return context.target_num_replicas, {"fault": fault}
-    if isinstance(before, Memory) and before.ordered != memory.ordered:
-        _tell(before, memory)
-    return memory.answer, {"memory": memory}
+        return context.target_num_replicas, {**kept, "fault": fault}
+    told = context.policy_state.get(TOLD)
+    if isinstance(before, Memory) and before.seen.ordered != memory.seen.ordered:
+        told = _told(before, memory)
+    return memory.answer, {"memory": memory, TOLD: told}
 
 
 def look_of(context: Context) -> Look:
@@ -273,6 +312,7 @@ def look_of(context: Context) -> Look:
     look = Look(
         now=_number("current_time", context.current_time),
         outstanding=_number("total_num_requests", context.total_num_requests),
+        queued=_number("total_queued_requests", context.total_queued_requests or 0.0),
         up=context.current_num_replicas,
         ordered=context.target_num_replicas,
         depth=_number("target_ongoing_requests", context.config.target_ongoing_requests),
@@ -294,17 +334,14 @@ def _number(name: str, value: float | None) -> float:
     return max(0.0, value)
 
 
-def _tell(before: Memory, memory: Memory) -> None:
+def _told(before: Memory, memory: Memory) -> dict[str, Any]:
     """One line per change of what is ordered; Ray Serve makes it a call after the answer, or by itself."""
-    was_ours = memory.ordered == before.answer
-    reason = before.reason if was_ours else "Ray Serve's own: bounds, or from none to one for a request that waits"
-    fields = {
-        "from": before.ordered,
-        "to": memory.ordered,
-        "reason": reason,
-        "requests_per_s": round(memory.level, 3),
-        "spread_per_s": round(memory.spread, 3),
-        "residence_s": round(memory.residence_s, 3),
-        "cold_start_s": round(memory.cold_start_s, 1),
-    }
-    _log.info("replicas from %d to %d: %s", before.ordered, memory.ordered, reason, extra={"scaling": fields})
+    cause, reason = before.cause, before.reason
+    if memory.seen.ordered != before.answer:
+        cause, reason = "Bounds", "Ray Serve's own: bounds, or from none to one for a request that waits"
+    told = {"from": before.seen.ordered, "to": memory.seen.ordered, "cause": cause, "reason": reason}
+    rates = {"requests_per_s": round(memory.level, 3), "spread_per_s": round(memory.spread, 3)}
+    times = {"residence_s": memory.residence_s, "cold_start_s": memory.cold_start_s, "pause_s": memory.pause_s}
+    fields = told | rates | {name: round(seconds, 3) for name, seconds in times.items()}
+    _log.info("replicas from %d to %d: %s", told["from"], told["to"], reason, extra={"scaling": fields})
+    return told | {"at": memory.seen.now}

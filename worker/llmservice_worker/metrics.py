@@ -76,6 +76,8 @@ class EngineMetrics:
 
     def __init__(self, registry: CollectorRegistry, starts: Path) -> None:
         """`starts` is a file that lives as long as the pod, since a replica's process may be one of several in it."""
+        self.seconds: dict[str, float] = {}
+        """Of each phase of the last start."""
         self._file = starts
         self._known = 0
         self._phases = Gauge(
@@ -103,6 +105,7 @@ class EngineMetrics:
 
     def took(self, phase: str, seconds: float) -> None:
         """Say how long a phase took: `load` (engine and weights) or `warm_up`."""
+        self.seconds[phase] = seconds
         self._phases.labels(phase).set(seconds)
 
     def watch_adapters(self, told: Callable[[], Sequence[Mapping[str, str]]]) -> None:

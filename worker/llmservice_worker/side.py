@@ -5,6 +5,7 @@ It runs in the replica's own event loop, has no key and tells nothing of a promp
 
 import asyncio
 import contextlib
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -21,7 +22,7 @@ _PROXY_TIMEOUT: Final = ClientTimeout(total=2)
 
 
 class SidePort:
-    """Serves `registry`, and the present value of each provider under its name; providers return JSON types.
+    """Serves `registry`, and the present value of each provider under its name: JSON types, or what is awaited for one.
 
     A provider may be added to the mapping at any time. A port in use is logged and tried again every `retry` seconds:
     the replica before this one in the pod may still be ending, and an engine answers without its side port too.
@@ -103,4 +104,6 @@ class SidePort:
             return False
 
     async def _state(self, _: web.Request) -> web.Response:
-        return web.json_response({name: provider() for name, provider in self._providers.items()})
+        told = {name: provider() for name, provider in self._providers.items()}
+        waited = {name: await value for name, value in told.items() if inspect.isawaitable(value)}
+        return web.json_response(told | waited)

@@ -43,7 +43,7 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
   verbs: [create, patch]
 {{- end }}
 
-{{/* What is cluster-scoped, and so needs a ClusterRole in every mode. */}}
+{{/* What is cluster-scoped, and so is not read in namespaced mode. */}}
 {{- define "llmservice.operatorClusterRules" -}}
 - apiGroups: [llmservice.io]
   resources: [gpupools]
@@ -61,12 +61,6 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   verbs: [list, watch]
-{{- if .Values.watchNamespaces }}
-# A listed namespace that is made later is noticed.
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [list, watch]
-{{- end }}
 {{- end }}
 
 {{/* In the release's own namespace: Ingresses for LLMServices with a host of their own, and the leader's Lease. */}}
@@ -83,9 +77,8 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
   verbs: [create] # which cannot be granted by name
 {{- end }}
 
-{{/* The gateway's agent watches two kinds, in all namespaces in every mode, and writes one field of status (when a
-request waits for a model that sleeps). What it reads of an APIKey is a digest; digests made with another release's pepper
-open nothing here. */}}
+{{/* The gateway's agent watches two kinds, and writes two fields of status (when a request waits for a model that sleeps).
+What it reads of an APIKey is a digest; digests made with another release's pepper open nothing here. */}}
 {{- define "llmservice.gatewayRules" -}}
 - apiGroups: [llmservice.io]
   resources: [llmservices, apikeys]
@@ -95,8 +88,8 @@ open nothing here. */}}
   verbs: [patch]
 {{- end }}
 
-{{/* The ledger watches what prices and spends, in all namespaces in every mode, asks whose tokens are, and says in the
-cluster what Budgets have used. */}}
+{{/* The ledger watches what prices and spends, asks whose tokens are, and says in the cluster what Budgets have used. No
+Role can let it ask: in namespaced mode an administrator does (docs/operations/install.md). */}}
 {{- define "llmservice.ledgerRules" -}}
 - apiGroups: [llmservice.io]
   resources: [llmservices, apikeys, budgets]
@@ -104,9 +97,11 @@ cluster what Budgets have used. */}}
 - apiGroups: [llmservice.io]
   resources: [budgets/status]
   verbs: [patch]
+{{- if not .Values.watchNamespaces }}
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
   verbs: [create]
+{{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
@@ -141,4 +136,26 @@ metadata:
 rules: {{- .rules | nindent 2 }}
 ---
 {{ include "llmservice.binding" . }}
+{{- end }}
+
+{{/* Namespaces that are served, separated by commas: those listed and the release's own; empty: all. */}}
+{{- define "llmservice.namespaces" -}}
+{{- if .Values.watchNamespaces -}}
+{{- append .Values.watchNamespaces .Release.Namespace | uniq | join "," -}}
+{{- end -}}
+{{- end }}
+
+{{/* A component's rules, with their binding: for the whole cluster, or in each namespace that is served;
+argument: (dict "root" $ "component" "gateway" "rules" … "clusterRules" … or nothing), the latter for the whole cluster only. */}}
+{{- define "llmservice.granted" -}}
+{{- $named := merge (dict "name" (include "llmservice.clusterName" .)) . }}
+{{- with include "llmservice.namespaces" .root }}
+{{- range splitList "," . }}
+---
+{{ include "llmservice.boundRole" (merge (dict "kind" "Role" "namespace" .) $named) }}
+{{- end }}
+{{- else }}
+---
+{{ include "llmservice.boundRole" (merge (dict "kind" "ClusterRole" "rules" (printf "%s%s" (default "" .clusterRules) .rules)) $named) }}
+{{- end }}
 {{- end }}

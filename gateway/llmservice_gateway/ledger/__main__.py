@@ -34,7 +34,8 @@ def engine(chosen: Settings) -> Engine:
 
 def parts(api: Any, chosen: Settings, metrics: Metrics) -> Parts:
     """What of the ledger speaks to the cluster."""
-    source = KubernetesSource(api, chosen.relist_interval, metrics.failures.labels("kubernetes").inc, kinds=KINDS)
+    failed, namespaces = metrics.failures.labels("kubernetes").inc, chosen.watch_namespaces
+    source = KubernetesSource(api, chosen.relist_interval, failed, kinds=KINDS, namespaces=namespaces)
     return Parts(source, Remembered(TokenReviews(api), time.monotonic), BudgetWriter(api))
 
 

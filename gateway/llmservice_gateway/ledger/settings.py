@@ -16,7 +16,7 @@ class Settings:
 
     `port` has all that takes a token, `health_port` health and figures. `database` is SQLite's file; where `dsn_file`
     names a file, its text is the DSN of the PostgreSQL used instead. `namespace` and `gateway_account` say whose tokens
-    are gateways'.
+    are gateways'. `watch_namespaces` empty: all.
     """
 
     address: str = "0.0.0.0"
@@ -29,6 +29,7 @@ class Settings:
     namespace: str = "llmservice-system"
     gateway_account: str = "gateway"
     relist_interval: int = number(300, 10, 86400)
+    watch_namespaces: tuple[str, ...] = ()
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

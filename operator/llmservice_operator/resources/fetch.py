@@ -54,7 +54,7 @@ def secret_mounts(volumes: Iterable[Json]) -> list[Json]:
 
 
 def with_fetched_model(template: Json, model: ModelSpec, pool: GPUPoolSpec) -> Json:
-    """A worker's template whose model is fetched before its engine starts; of a mounted model, as it was."""
+    """A pod's template whose model is fetched before its containers start; of a mounted model, as it was."""
     if not is_fetched(model.source):
         return template
     spec = template["spec"]

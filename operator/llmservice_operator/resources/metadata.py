@@ -30,6 +30,8 @@ def sealed(obj: Json) -> Json:
 
 def is_intact(desired: Any, observed: Any) -> bool:
     """Whether all that is desired stands in what is observed; what others added does not matter."""
+    if desired == observed:  # most parts are, and are compared at once
+        return True
     if isinstance(desired, dict):
         return isinstance(observed, dict) and all(
             key in observed and is_intact(value, observed[key]) for key, value in desired.items()
@@ -40,4 +42,4 @@ def is_intact(desired: Any, observed: Any) -> bool:
             and len(desired) == len(observed)
             and all(is_intact(*pair) for pair in zip(desired, observed, strict=True))
         )
-    return bool(desired == observed)
+    return False

@@ -9,6 +9,7 @@ from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.names import LABEL_REPLICA_PODS, SERVE_APPLICATION, WORKER_GROUP, labels, revision
 from llmservice_operator.observed import RedisStore
 from llmservice_operator.resources.adapters import with_adapters
+from llmservice_operator.resources.fetch import with_fetched_model
 from llmservice_operator.resources.metadata import owner_reference, sealed
 from llmservice_operator.resources.metering import origin, with_metering
 from llmservice_operator.resources.pods import (
@@ -34,7 +35,8 @@ def revision_name(
 ) -> str:
     """The revision that this spec on this pool asks for; bounds, access, endpoint and rollout do not enter.
 
-    Nor do a pod's drain, its marks and the store of GCS: KubeRay hands them to no running cluster, so none restarts.
+    Nor do a pod's drain, its marks, prefetching and the store of GCS: KubeRay hands them to no running cluster, so none
+    restarts.
     """
     return revision(name, {"cluster": _cluster(spec, pool, {}, ledger), "args": _args(name, spec, pool, tracing)})
 
@@ -48,11 +50,11 @@ def make_ray_service(
     tracing: str | None = None,
     ledger: str | None = None,
     *,
-    awake: bool = False,
+    awake: int = 0,
 ) -> Json:
     """The RayService `name`: its cluster never changes; only bounds in serveConfigV2 do.
 
-    `tracing` and `ledger` are base URLs; None: no traces, no usage is counted. `awake`: as of live_args.
+    `tracing` and `ledger` are base URLs; None: no traces, no usage is counted. `awake`: as of bounds.
     """
     metadata = service["metadata"]
     own_labels = labels(metadata["name"], "engine", name)
@@ -76,6 +78,7 @@ def make_ray_service(
                 # Canonical, because KubeRay compares it as a string; JSON is YAML.
                 "serveConfigV2": json.dumps(serve, sort_keys=True, separators=(",", ":")),
                 "rayClusterConfig": _cluster(spec, pool, own_labels, ledger)
+                | {"headGroupSpec": _head(spec, pool, own_labels)}
                 | {"workerGroupSpecs": [_workers(spec, pool, own_labels, ledger)]}
                 | _fault_tolerance(store),
             },
@@ -88,23 +91,32 @@ def _args(name: str, spec: LLMServiceSpec, pool: GPUPoolSpec, tracing: str | Non
 
 
 def _cluster(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str], ledger: str | None) -> Json:
-    start = {"num-cpus": "0", "object-store-memory": _OBJECT_STORE_BYTES, "dashboard-host": "0.0.0.0"}
     return {
         "rayVersion": RAY_VERSION,
         "enableInTreeAutoscaling": True,
         "autoscalerOptions": autoscaler_options(),
-        "headGroupSpec": {
-            "rayStartParams": start,
-            "template": head_pod(spec.model, pool, pod_labels),
-        },
+        "headGroupSpec": _head_template(spec, pool, pod_labels),
         "workerGroupSpecs": [_worker_template(spec, pool, pod_labels, ledger)],
     }
+
+
+def _head(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:
+    """It comes up once the model is in the claim, where that is wanted: until then nobody asks for a worker."""
+    group = _head_template(spec, pool, pod_labels)
+    if not spec.model.prefetch:
+        return group
+    return group | {"template": with_fetched_model(group["template"], spec.model, pool)}
+
+
+def _head_template(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str]) -> Json:
+    start = {"num-cpus": "0", "object-store-memory": _OBJECT_STORE_BYTES, "dashboard-host": "0.0.0.0"}
+    return {"rayStartParams": start, "template": head_pod(spec.model, pool, pod_labels)}
 
 
 def _workers(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str], ledger: str | None) -> Json:
     # KubeRay passes changed counts on to no running cluster: the group is wide open, Ray Serve keeps the bounds and
     # Ray's autoscaler follows. `replicas` only spares the first worker the wait for the autoscaler.
-    first = bounds(spec)[0] * pods_of_a_replica(spec)
+    first = 0 if spec.model.prefetch else bounds(spec)[0] * pods_of_a_replica(spec)
     counts = {"replicas": first, "minReplicas": 0, "maxReplicas": _most_workers(spec, pool)}
     group = _worker_template(spec, pool, pod_labels, ledger) | counts
     template = undisturbed(draining(group["template"], seconds(spec.rollout.drain)))

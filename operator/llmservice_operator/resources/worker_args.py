@@ -22,7 +22,8 @@ from llmservice_worker.fetch.source import Source
 _GIB: Final = 2**30
 _BATCH: Final = 256
 """What vLLM batches at least where `maxNumSeqs` says nothing (its defaults are 256 and more)."""
-_LONGEST_DRAIN_S: Final = 7 * 86400
+_LONGEST_S: Final = 7 * 86400
+"""What a longer time counts as for a worker."""
 
 
 def claim_of(source: str) -> str | None:
@@ -94,13 +95,17 @@ def pods_of_a_replica(spec: LLMServiceSpec) -> int:
     return spec.engine.pipeline_parallel or 1
 
 
-def bounds(spec: LLMServiceSpec, *, awake: bool = False) -> tuple[int, int]:
-    """Fewest and most replicas: one fixed count, or the bounds of autoscaling; of one that is `awake` at least one."""
-    least = 1 if awake else 0
+def bounds(spec: LLMServiceSpec, *, awake: int = 0) -> tuple[int, int]:
+    """Fewest and most replicas: one fixed count, or the bounds of autoscaling.
+
+    `awake`: fewest of one that is woken, as far as its most allows.
+    """
     if spec.scaling is not None:
-        return max(spec.scaling.min_replicas, least), spec.scaling.max_replicas
-    count = 1 if spec.replicas is None else spec.replicas
-    return max(count, least), max(count, 1)
+        least, most = spec.scaling.min_replicas, spec.scaling.max_replicas
+    else:
+        least = 1 if spec.replicas is None else spec.replicas
+        most = max(least, 1)
+    return max(least, min(awake, most)), most
 
 
 def _user_config(spec: LLMServiceSpec) -> UserConfig:
@@ -112,16 +117,20 @@ def _user_config(spec: LLMServiceSpec) -> UserConfig:
     )
 
 
-def live_args(spec: LLMServiceSpec, *, awake: bool = False) -> LiveArgs:
-    """What a running engine takes over; `awake`: somebody waits for a service that sleeps."""
+def live_args(spec: LLMServiceSpec, *, awake: int = 0) -> LiveArgs:
+    """What a running engine takes over; `awake`: as of bounds."""
     return LiveArgs(
         scaling=_scaling(spec, awake=awake),
         user_config=_user_config(spec),
-        drain_s=min(seconds(spec.rollout.drain), _LONGEST_DRAIN_S),
+        drain_s=_told(spec.rollout.drain),
     )
 
 
-def _scaling(spec: LLMServiceSpec, *, awake: bool) -> Scaling:
+def _told(duration: str) -> float:
+    return min(seconds(duration), _LONGEST_S)
+
+
+def _scaling(spec: LLMServiceSpec, *, awake: int) -> Scaling:
     least, most = bounds(spec, awake=awake)
     if spec.scaling is None:
         return Scaling(min_replicas=least, max_replicas=most)
@@ -129,7 +138,7 @@ def _scaling(spec: LLMServiceSpec, *, awake: bool) -> Scaling:
         min_replicas=least,
         max_replicas=most,
         target_queue_depth=spec.scaling.target_queue_depth,
-        up_delay_s=seconds(spec.scaling.up_delay),
-        down_delay_s=seconds(spec.scaling.down_delay),
-        idle_after_s=seconds(spec.scaling.idle_after),
+        up_delay_s=_told(spec.scaling.up_delay),
+        down_delay_s=_told(spec.scaling.down_delay),
+        idle_after_s=_told(spec.scaling.idle_after),
     )

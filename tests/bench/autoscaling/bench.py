@@ -6,6 +6,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bench.autoscaling.candidates import KNOWN, ORACLE, OURS, SHIPPED, STATIC, Candidate, clairvoyant
-from tests.bench.autoscaling.cases import COLD_STARTS_S, Case, cases
+from tests.bench.autoscaling.cases import COLD_STARTS_S, TUNING, Case, cases, tuning
 from tests.bench.autoscaling.figures import AIM, AtAim, Point, at_aim, interval, violations_at
-from tests.bench.autoscaling.fleet import Workload
-from tests.bench.autoscaling.simulation import simulate
+from tests.bench.autoscaling.search import Race, curve
+from tests.bench.quick import is_quick
 
 RESULT: Final = Path(__file__).parents[3] / "build" / "bench" / "autoscaling.json"
 KEYS: Final = ("gpu_hours_over_best_tuned", "gpu_hours_over_oracle", "violations_over_best", "changes_over_best")
@@ -41,21 +42,24 @@ def plan(environment: Mapping[str, str]) -> Plan:
     directory = Path(environment.get("TRACES") or "../shared/traces")
     if not directory.is_dir():
         raise ValueError(f"TRACES={directory}: no such directory; name the one that holds the traces")
-    if environment.get("QUICK") == "1":
-        environment = {**environment, **_QUICK}
-    found = {case.name: case for case in cases(directory)}
-    names = environment.get("CASES", "").split(",") if environment.get("CASES") else list(found)
-    if unknown := [name for name in names if name not in found]:
-        raise ValueError(f"CASES: there is no {', '.join(unknown)}; name some of {', '.join(found)}")
+    if is_quick(environment):
+        environment = {**_QUICK, **{name: text for name, text in environment.items() if text}}
+    reported = {case.name: case for case in cases(directory)}
+    known = (*reported, TUNING)
+    names = environment.get("CASES", "").split(",") if environment.get("CASES") else list(reported)
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"CASES: there is no {', '.join(unknown)}; name some of {', '.join(known)}")
+    found = reported | ({TUNING: tuning(directory)} if TUNING in names else {})
     return Plan(tuple(found[name] for name in names), _cold_starts(environment), _seeds(environment))
 
 
 def _cold_starts(environment: Mapping[str, str]) -> tuple[float, ...]:
     text = environment.get("COLD")
-    try:
-        return tuple(float(part) for part in text.split(",")) if text else COLD_STARTS_S
-    except ValueError as error:
-        raise ValueError(f"COLD={text}: give seconds with commas between, such as 5,45") from error
+    if not text:
+        return COLD_STARTS_S
+    if not all(re.fullmatch(r"\d+(\.\d+)?", part) for part in text.split(",")):
+        raise ValueError(f"COLD={text}: give seconds with commas between, such as 5,45")
+    return tuple(float(part) for part in text.split(","))
 
 
 def _seeds(environment: Mapping[str, str]) -> int:
@@ -63,22 +67,6 @@ def _seeds(environment: Mapping[str, str]) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise ValueError(f"SEEDS={text}: give a count of draws, such as {_SEEDS}")
     return int(text)
-
-
-def curve(candidate: Candidate, case: Case, workloads: Sequence[Workload], cold_start_s: float) -> list[Point]:
-    """The settings on either side of the aim, and those tried on the way: a search by halves, lean to lavish."""
-    points: dict[int, Point] = {}
-    low, high = -1, len(candidate.settings)
-    while high - low > 1:
-        middle = (low + high) // 2
-        setting = candidate.settings[middle]
-        runs = [
-            simulate(case.engine, workload, cold_start_s, candidate.make(number, cold_start_s, setting))
-            for number, workload in enumerate(workloads)
-        ]
-        points[middle] = Point(setting, tuple(runs))
-        low, high = (low, middle) if points[middle].violations() <= 1 - AIM else (middle, high)
-    return [points[index] for index in sorted(points)]
 
 
 def compared(curves: Curves) -> Json:
@@ -115,21 +103,21 @@ def headline(cells: Sequence[Json]) -> dict[str, float | None]:
     return {key: None if None in values else round(max(values), 3) for key, values in found.items()}
 
 
-def cell(case: Case, workloads: Sequence[Workload], oracle: Candidate, cold_start_s: float) -> Json:
+def cell(race: Race, oracle: Candidate) -> Json:
     """All autoscalers on one workload and cold start."""
     curves: dict[str, list[Point]] = {}
     for name, candidate in {**KNOWN, ORACLE: oracle, OURS: SHIPPED}.items():
-        curves[name] = curve(candidate, case, workloads, cold_start_s)
+        curves[name] = curve(name, candidate, race)
         at = at_aim(curves[name])
         said = (
             f"{at.hours:8.2f} GPU-hours {at.changes:6.0f} changes/day {at.backlog_s:6.0f} s of backlog"
             if at
             else "   99 % not reached"
         )
-        print(f"{case.name:10} {cold_start_s:4.0f} s  {name:16} {said}", file=sys.stderr, flush=True)
+        print(f"{race.case.name:10} {race.cold_start_s:4.0f} s  {name:16} {said}", file=sys.stderr, flush=True)
     return {
-        "case": case.name,
-        "cold_start_s": cold_start_s,
+        "case": race.case.name,
+        "cold_start_s": race.cold_start_s,
         "compared": compared(curves),
         "curves": {name: [_shown(point) for point in points] for name, points in curves.items()},
     }
@@ -158,7 +146,7 @@ def main() -> int:
         workloads = [case.draw(seed, todo.seeds) for seed in range(todo.seeds)]
         oracle = clairvoyant(case.engine, workloads)
         for cold_start_s in todo.cold_starts_s:
-            cells.append(cell(case, workloads, oracle, cold_start_s))
+            cells.append(cell(Race(case, workloads, cold_start_s), oracle))
             RESULT.write_text(json.dumps({"seeds": todo.seeds, "cells": cells}, indent=1))
     print(json.dumps(headline(cells)))
     return 0

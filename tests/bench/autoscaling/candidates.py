@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from tests.bench.autoscaling.fleet import Workload
-from tests.bench.autoscaling.hindsight import hindsight
+from tests.bench.autoscaling.hindsight import Hindsight, hindsight
 from tests.bench.autoscaling.kernel import Engine
 from tests.bench.autoscaling.known.aibrix import Apa
 from tests.bench.autoscaling.known.autoscaler import Autoscaler
@@ -99,6 +100,10 @@ SHIPPED: Final = Candidate(lambda _n, _c, target: Ours(target), _PER_REPLICA + _
 
 
 def clairvoyant(engine: Engine, workloads: Sequence[Workload]) -> Candidate:
-    """The oracle of these workloads."""
-    known = [hindsight(engine, workload) for workload in workloads]
-    return Candidate(lambda number, cold, price: known[number].oracle(price, cold), _PRICES, "GPU-hours per request")
+    """The oracle of these workloads; it looks ahead when it is first run."""
+
+    @cache
+    def known(number: int) -> Hindsight:
+        return hindsight(engine, workloads[number])
+
+    return Candidate(lambda number, cold, price: known(number).oracle(price, cold), _PRICES, "GPU-hours per request")

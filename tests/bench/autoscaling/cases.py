@@ -22,6 +22,7 @@ _MOONCAKE_RATE: Final = 4
 _SHARE: Final = 1 / 64
 _PART_S: Final = 6 * 3600
 _REPORT_DAYS: Final = (7.0, 14.0)
+TUNING: Final = "tuning"
 _TUNING_DAYS: Final = (0.0, 7.0)
 _STEP: Final = ((1800, 4.0), (1800, 40.0), (1800, 4.0))
 _BURSTS: Final = ((300, 30.0), (600, 2.0)) * 8
@@ -39,6 +40,10 @@ class Case:
 
 def cases(directory: Path) -> list[Case]:
     """All that the report is of; raises ValueError or OSError with the file that cannot be read."""
+    missing = [name for name in (_AZURE, _SERVEGEN, _MOONCAKE) if not (directory / name).is_file()]
+    if missing:
+        page = "docs/benchmarks/autoscaling.md"
+        raise ValueError(f"TRACES={directory}: lacks {', '.join(missing)}; {page} says what they are")
     like, windows, long = azure(directory / _AZURE), servegen(directory / _SERVEGEN), mooncake(directory / _MOONCAKE)
     small, large = engine(ACCELERATORS["a100-80g"]), engine(ACCELERATORS["h100-80g"])
     return [
@@ -53,7 +58,7 @@ def cases(directory: Path) -> list[Case]:
 def tuning(directory: Path) -> Case:
     """What settings that no curve shows were chosen on: days 1–7 of ServeGen."""
     like, windows = azure(directory / _AZURE), servegen(directory / _SERVEGEN)
-    return Case("tuning", engine(ACCELERATORS["a100-80g"]), _parts(windows, "tuning", _TUNING_DAYS, like))
+    return Case(TUNING, engine(ACCELERATORS["a100-80g"]), _parts(windows, TUNING, _TUNING_DAYS, like))
 
 
 def _parts(windows: Windows, name: str, days: tuple[float, float], like: Lengths) -> Callable[[int, int], Workload]:

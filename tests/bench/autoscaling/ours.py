@@ -12,7 +12,8 @@ from tests.bench.autoscaling.simulation import MOST_REPLICAS
 
 DOWN_DELAY_S: Final = 120.0
 """The default of spec.scaling.downDelay; upDelay's is none."""
-_LOOK_BACK_S: Final = 2
+LOOK_BACK_S: Final = 2
+"""As llmservice_worker.application has it."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Config:
     """What the rule reads of Ray Serve's AutoscalingConfig."""
 
     target_ongoing_requests: float
-    downscale_delay_s: float = DOWN_DELAY_S
+    downscale_delay_s: float
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Context:
     current_num_replicas: int
     target_num_replicas: int
     total_num_requests: float
+    total_queued_requests: float | None
     raw_metrics: Mapping[str, Mapping[Any, Any]]
     current_time: float | None
     policy_state: dict[str, Any]
@@ -51,7 +53,9 @@ class Ours:
     """`target`: spec.scaling.targetQueueDepth. Looked at every 2 s; what it reads are means over 2 s anyway."""
 
     target: float
-    period_s: int = _LOOK_BACK_S
+    down_delay_s: float = DOWN_DELAY_S
+    most: int = MOST_REPLICAS
+    period_s: int = LOOK_BACK_S
     _delays: Delays = field(default_factory=Delays)
     _state: dict[str, Any] = field(default_factory=dict)
 
@@ -60,13 +64,15 @@ class Ours:
         up, taken = ready(fleet), fleet.now(ARRIVED) - fleet.now(QUEUED)
         reports = {replica: [Point(fleet.second, 0.0 if replica else taken)] for replica in range(up)}
         context = Context(
-            Config(self.target),
+            Config(self.target, self.down_delay_s),
             up,
             fleet.replicas,
-            concurrency(fleet, _LOOK_BACK_S),
+            concurrency(fleet, LOOK_BACK_S),
+            fleet.mean(QUEUED, LOOK_BACK_S),
             {TAKEN: reports},
             fleet.second,
             self._state,
+            capacity_adjusted_max_replicas=self.most,
         )
         wanted, self._state = queue_depth(context)
-        return self._delays.applied(wanted, fleet.replicas, fleet.second, 0.0, DOWN_DELAY_S)
+        return self._delays.applied(wanted, fleet.replicas, fleet.second, 0.0, self.down_delay_s)

@@ -1,4 +1,4 @@
-"""The plots of an autoscaling.json: `python plot.py <autoscaling.json> <directory>`; runs where matplotlib is."""
+"""`python plot.py <directory of results> <directory>`: a plot of each benchmark that is there; needs matplotlib."""
 
 import json
 import sys
@@ -91,12 +91,42 @@ def _draw_hours(axes: Axes, name: str, cells: list[Json]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def reality(result: Json) -> Figure:
+    """A burst on the cluster over the same one in the model: requests that wait or run, and machines."""
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    queue, replicas = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for name, colour in (("model", _COLOURS["static"]), ("real", _COLOURS["ours"])):
+        curve = result[name]
+        queue.plot(curve["outstanding"], color=colour, linewidth=1.2, label=name)
+        replicas.step(range(len(curve["up"])), curve["up"], color=colour, linewidth=1.4, where="post")
+        replicas.step(
+            range(len(curve["up"])), curve["machines"], color=colour, linewidth=0.8, linestyle=":", where="post"
+        )
+    queue.set_ylabel("requests not answered", fontsize=8)
+    queue.legend(frameon=False, fontsize=8)
+    replicas.set_ylabel("replicas up, and\nordered (dotted)", fontsize=8)
+    replicas.set_xlabel("seconds", fontsize=8)
+    for axes in (queue, replicas):
+        axes.set_ylim(bottom=0)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+_PLOTS: Final = {"autoscaling": {"curves": curves, "hours": hours}, "autoscaling-reality": {"burst": reality}}
+
+
 def main() -> None:
-    """Reads the file, writes two into the directory, the same bytes for the same figures."""
-    result, directory = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+    """The same bytes for the same figures."""
+    results, directory = Path(sys.argv[1]), Path(sys.argv[2])
     mpl.rcParams["svg.hashsalt"] = "autoscaling"
-    for name, draw in (("curves", curves), ("hours", hours)):
-        draw(result).savefig(directory / f"autoscaling-{name}.svg", format="svg", metadata={"Date": None})
+    for benchmark, plots in _PLOTS.items():
+        path = results / f"{benchmark}.json"
+        if not path.is_file():
+            continue
+        for name, draw in plots.items():
+            figure = draw(json.loads(path.read_text()))
+            figure.savefig(directory / f"autoscaling-{name}.svg", format="svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ coefficient of variation of gaps) kept; of the traces with single requests each 
 a few seconds away from where it was. So each seed is another draw of the same day.
 """
 
+import contextlib
 import csv
 import gzip
 import json
@@ -50,41 +51,46 @@ class Windows:
 def azure(path: Path) -> Lengths:
     """TIMESTAMP,ContextTokens,GeneratedTokens; raises ValueError with the line that is something else."""
     times, prompts, outputs = [], [], []
-    for row in _rows(path, ("TIMESTAMP", "ContextTokens", "GeneratedTokens")):
-        # The seconds have seven decimals, of which datetime reads six.
-        times.append(datetime.fromisoformat(row["TIMESTAMP"][:26]).timestamp())
-        prompts.append(int(row["ContextTokens"]))
-        outputs.append(int(row["GeneratedTokens"]))
-    return _lengths(np.array(times) - times[0], np.array(prompts), np.array(outputs))
+    for line, row in _rows(path, ("TIMESTAMP", "ContextTokens", "GeneratedTokens")):
+        with _named(path, line):
+            # The seconds have seven decimals, of which datetime reads six.
+            times.append(datetime.fromisoformat(row["TIMESTAMP"][:26]).timestamp())
+            prompts.append(int(row["ContextTokens"]))
+            outputs.append(int(row["GeneratedTokens"]))
+    return _lengths(path, np.array(times), np.array(prompts), np.array(outputs))
 
 
 def mooncake(path: Path) -> Lengths:
-    """timestamp (ms), input_length, output_length, hash_ids: of a prompt, what no earlier one began with."""
+    """timestamp (ms), input_length, output_length, hash_ids: of a prompt, what no earlier one began with.
+
+    Raises ValueError with the line that is something else.
+    """
     seen: set[int] = set()
     times, prompts, outputs = [], [], []
     with _text(path) as file:
-        for line in file:
-            entry = json.loads(line)
-            known = next((i for i, block in enumerate(entry["hash_ids"]) if block not in seen), len(entry["hash_ids"]))
-            seen.update(entry["hash_ids"])
-            times.append(entry["timestamp"] / 1000)
-            prompts.append(entry["input_length"] - known * _BLOCK)
-            outputs.append(entry["output_length"])
-    return _lengths(np.array(times), np.array(prompts), np.array(outputs))
+        for number, line in enumerate(file, 1):
+            with _named(path, number):
+                entry = json.loads(line)
+                blocks = entry["hash_ids"]
+                known = next((i for i, block in enumerate(blocks) if block not in seen), len(blocks))
+                seen.update(blocks)
+                times.append(entry["timestamp"] / 1000)
+                prompts.append(entry["input_length"] - known * _BLOCK)
+                outputs.append(entry["output_length"])
+    return _lengths(path, np.array(times), np.array(prompts), np.array(outputs))
 
 
 def servegen(path: Path) -> Windows:
-    """start_s, requests_per_s, cv; raises ValueError where windows are not of one length."""
-    rows = list(_rows(path, ("start_s", "requests_per_s", "cv")))
-    starts = np.array([float(row["start_s"]) for row in rows])
+    """start_s, requests_per_s, cv; raises ValueError where windows are not of one length, or no numbers."""
+    rows: list[tuple[float, float, float]] = []
+    for line, row in _rows(path, ("start_s", "requests_per_s", "cv")):
+        with _named(path, line):
+            rows.append((float(row["start_s"]), float(row["requests_per_s"]), float(row["cv"])))
+    starts, rate, cv = np.array(rows).reshape(-1, 3).T
     gaps = np.diff(starts)
     if len(gaps) == 0 or np.any(gaps != gaps[0]):
         raise ValueError(f"{path}: start_s must grow by the same number of seconds from line to line")
-    return Windows(
-        float(gaps[0]),
-        np.array([float(row["requests_per_s"]) for row in rows]),
-        np.minimum(_MOST_CV, np.array([float(row["cv"]) for row in rows])),
-    )
+    return Windows(float(gaps[0]), rate, np.minimum(_MOST_CV, cv))
 
 
 def part_of(
@@ -138,16 +144,28 @@ def _drawn(name: str, arrival: Floats, seconds: int, like: Lengths, chance: Chan
     return Workload(name, arrival, like.prompt[picked], like.output[picked], seconds)
 
 
-def _lengths(arrival: Floats, prompt: Ints, output: Ints) -> Lengths:
-    return Lengths(arrival, np.maximum(1, prompt), np.clip(output, 1, RING - 1))
+def _lengths(path: Path, arrival: Floats, prompt: Ints, output: Ints) -> Lengths:
+    if len(arrival) == 0:
+        raise ValueError(f"{path}: no request is in it")
+    return Lengths(arrival - arrival[0], np.maximum(1, prompt), np.clip(output, 1, RING - 1))
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
+@contextlib.contextmanager
+def _named(path: Path, line: int) -> Iterator[None]:
+    """What a line is not, with where it stands."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}:{line}: not of this trace's form ({type(error).__name__}: {error})") from error
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row with the number of its line."""
     with _text(path) as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != columns:
             raise ValueError(f"{path}: its first line must be {','.join(columns)}, and is {reader.fieldnames}")
-        yield from reader
+        yield from ((reader.line_num, row) for row in reader)
 
 
 def _text(path: Path) -> TextIO:

@@ -92,7 +92,7 @@ def test_llmservice_columns() -> None:
     columns = custom_resource_definition(KINDS[0])["spec"]["versions"][0]["additionalPrinterColumns"]
     names = [column["name"] for column in columns if not column.get("priority")]
     assert names == ["Model", "Ready", "Reason", "Replicas", "Desired", "Pool", "URL", "Age"]
-    assert [column["name"] for column in columns if column.get("priority")] == ["Queue", "Revision", "Cost/h"]
+    assert [column["name"] for column in columns if column.get("priority")] == ["Scaled", "Revision", "Cost/h"]
 
 
 @pytest.mark.parametrize(

@@ -50,4 +50,14 @@ def render(*settings: str, api_versions: tuple[str, ...] = ()) -> Rendered:
     return Rendered(tuple(obj for obj in yaml.load_all(text, yaml.CSafeLoader) if obj))
 
 
-__all__ = ["CHART", "KUBERNETES", "NAMESPACE", "RELEASE", "Json", "Rendered", "render"]
+def namespaced(*namespaces: str, settings: tuple[str, ...] = (), api_versions: tuple[str, ...] = ()) -> Rendered:
+    """The chart for these namespaces, with one pool, by somebody who may not install CRDs."""
+    least = (
+        f"watchNamespaces={{{','.join(namespaces)}}}",
+        "gpuPools.cpu.image=docker.io/l/worker:1",
+        "crds.install=false",
+    )
+    return render(*least, *settings, api_versions=api_versions)
+
+
+__all__ = ["CHART", "KUBERNETES", "NAMESPACE", "RELEASE", "Json", "Rendered", "namespaced", "render"]

@@ -7,7 +7,7 @@ from llmservice_api.names import LEDGER_AUDIENCE
 from llmservice_gateway import settings as gateway_settings
 from llmservice_gateway.ledger import settings
 from llmservice_gateway.ledger.registry import KINDS
-from tests.unit.chart.rendering import NAMESPACE, Json, Rendered, render
+from tests.unit.chart.rendering import NAMESPACE, Json, Rendered, namespaced, render
 from tests.unit.chart.test_rbac import grants
 
 URL = f"http://ledger.{NAMESPACE}.svc:8410"
@@ -91,13 +91,15 @@ def test_it_runs_in_the_gateways_image() -> None:
 
 
 def test_it_may_do_what_it_does_and_nothing_else() -> None:
-    for chart in (render(), render("watchNamespaces={a}")):
-        assert grants(chart, "ledger", "ClusterRole") == {
-            *product(("get", "list", "watch"), KINDS),
-            ("patch", "budgets/status"),
-            ("create", "tokenreviews"),
-            ("create", "events"),
-        }
+    needed = {*product(("get", "list", "watch"), KINDS), ("patch", "budgets/status"), ("create", "events")}
+    assert grants(render(), "ledger", "ClusterRole") == needed | {("create", "tokenreviews")}
+    for namespace in ("a", NAMESPACE):
+        assert grants(namespaced("a"), "ledger", "Role", namespace) == needed
+
+
+def test_in_namespaced_mode_it_knows_where_to_look() -> None:
+    found = settings.from_environment(namespaced("a", "b").environment("ledger"))
+    assert found.watch_namespaces == ("a", "b", NAMESPACE)
 
 
 def test_gateways_and_workers_reach_it() -> None:

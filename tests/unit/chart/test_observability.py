@@ -22,7 +22,7 @@ from llmservice_worker.metrics import EngineMetrics
 from llmservice_worker.metrics import Metrics as WorkerMetrics
 from llmservice_worker.usage.figures import UsageFigures
 from tests.unit.chart.promql import metric_names, scraped_names
-from tests.unit.chart.rendering import CHART, Json, Rendered, render
+from tests.unit.chart.rendering import CHART, Json, Rendered, namespaced, render
 
 DOCS = Path(CHART).parent.parent / "docs/operations"
 KINDS = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"))
@@ -156,7 +156,7 @@ def test_engines_are_scraped_at_their_side_port_by_the_labels_that_the_operator_
 
 
 def test_only_watched_namespaces_are_scraped() -> None:
-    chart = render("monitoring.enabled=true", "watchNamespaces={a,b}", api_versions=KINDS)
+    chart = namespaced("a", "b", settings=("monitoring.enabled=true",), api_versions=KINDS)
     (monitor,) = chart.of_kind("PodMonitor")
     assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["a", "b"]}
 

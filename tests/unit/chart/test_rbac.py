@@ -5,10 +5,10 @@ from itertools import product
 import pytest
 
 from llmservice_api.names import OPERATOR_LEASE
-from llmservice_operator.handlers import WATCHED
-from tests.unit.chart.rendering import NAMESPACE, Json, Rendered, render
+from llmservice_operator.handlers import WATCHED, watched
+from tests.unit.chart.rendering import NAMESPACE, Json, Rendered, namespaced, render
 
-CLUSTER_SCOPED = {"gpupools", "gpupools/status", "nodes", "ingressclasses", "customresourcedefinitions", "namespaces"}
+CLUSTER_SCOPED = {"gpupools", "gpupools/status", "nodes", "ingressclasses", "customresourcedefinitions", "tokenreviews"}
 WRITING = {"create", "patch", "update", "delete", "deletecollection"}
 CHILDREN = ("rayservices", "services", "networkpolicies", "poddisruptionbudgets")
 
@@ -30,7 +30,7 @@ def rules(chart: Rendered) -> list[Json]:
 
 
 def test_no_wildcards() -> None:
-    for rule in rules(render()) + rules(render("watchNamespaces={a}")):
+    for rule in rules(render()) + rules(namespaced("a")):
         assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
 
 
@@ -50,9 +50,9 @@ def test_the_operator_writes_children_status_and_events_and_nothing_else() -> No
 
 
 @pytest.mark.parametrize("verb", ["get", "list", "watch", "delete"])
-@pytest.mark.parametrize("account", ["operator", "gateway"])
+@pytest.mark.parametrize("account", ["operator", "gateway", "ledger"])
 def test_nobody_reads_secrets(verb: str, account: str) -> None:
-    for chart in (render(), render("watchNamespaces={a}")):
+    for chart in (render(), namespaced("a")):
         for namespace in (NAMESPACE, "a"):
             assert (verb, "secrets") not in grants(chart, account, "Role", namespace)
         assert (verb, "secrets") not in grants(chart, account, "ClusterRole")
@@ -69,34 +69,48 @@ def test_the_operator_has_its_own_lease_only_where_that_can_be_said() -> None:
     assert of_leases == [(["get", "update"], [OPERATOR_LEASE]), (["create"], None)]
 
 
+def test_nobody_enters_pods_or_grants_rights() -> None:
+    for rule in rules(render()) + rules(namespaced("a", "b")):
+        assert "rbac.authorization.k8s.io" not in rule["apiGroups"]
+        assert not {"pods/exec", "pods/attach", "pods/portforward", "serviceaccounts/token"} & set(rule["resources"])
+        assert not {"bind", "escalate", "impersonate"} & set(rule["verbs"])
+
+
 def test_the_gateway_reads_two_kinds_and_says_that_a_service_is_to_wake() -> None:
-    for chart in (render(), render("watchNamespaces={a}")):
-        expected = set(product(("get", "list", "watch"), ("llmservices", "apikeys"))) | {
-            ("patch", "llmservices/status")
-        }
-        assert grants(chart, "gateway", "ClusterRole") == expected
-        assert grants(chart, "gateway", "Role", NAMESPACE) == set()
+    expected = set(product(("get", "list", "watch"), ("llmservices", "apikeys"))) | {("patch", "llmservices/status")}
+    assert grants(render(), "gateway", "ClusterRole") == expected
+    for namespace in ("a", NAMESPACE):
+        assert grants(render(), "gateway", "Role", namespace) == set()
+        assert grants(namespaced("a"), "gateway", "Role", namespace) == expected
 
 
-def test_namespaced_mode_leaves_only_cluster_scoped_kinds_in_the_operators_cluster_role() -> None:
-    granted = grants(render("watchNamespaces={a,b}"), "operator", "ClusterRole")
-    assert {resource for _, resource in granted} <= CLUSTER_SCOPED
-    assert {grant for grant in granted if grant[0] in WRITING} == {("patch", "gpupools/status")}
+def test_namespaced_mode_has_nothing_that_is_cluster_scoped() -> None:
+    chart = namespaced("a", "b")
+    assert {obj["metadata"].get("namespace") for obj in chart.objects} == {"a", "b", NAMESPACE}
+    elsewhere = {obj["kind"] for obj in chart.objects if obj["metadata"]["namespace"] != NAMESPACE}
+    assert elsewhere == {"Role", "RoleBinding"}
+    assert not {resource for rule in rules(chart) for resource in rule["resources"]} & CLUSTER_SCOPED
 
 
-def test_namespaced_mode_grants_in_each_namespace_what_the_cluster_role_grants_in_all() -> None:
-    everywhere = {
-        (verb, resource)
-        for verb, resource in grants(render(), "operator", "ClusterRole")
-        if resource not in CLUSTER_SCOPED
-    }
-    chart = render("watchNamespaces={a,b}")
-    for namespace in ("a", "b", NAMESPACE):
-        assert everywhere <= grants(chart, "operator", "Role", namespace)
-    assert chart.environment("operator")["LLMSERVICE_WATCH_NAMESPACES"] == "a,b"
+@pytest.mark.parametrize("account", ["operator", "gateway", "ledger"])
+def test_namespaced_mode_grants_in_each_namespace_what_the_cluster_role_grants_in_all(account: str) -> None:
+    everywhere = grants(render(), account, "ClusterRole")
+    chart = namespaced("a", "b")
+    for namespace in ("a", "b"):
+        granted = grants(chart, account, "Role", namespace)
+        assert granted == {(verb, resource) for verb, resource in everywhere if resource not in CLUSTER_SCOPED}
+        assert granted <= grants(chart, account, "Role", NAMESPACE)
+    assert grants(chart, "operator", "Role", NAMESPACE) >= grants(render(), "operator", "Role", NAMESPACE)
+
+
+def test_in_namespaced_mode_the_operator_watches_what_its_roles_let_it() -> None:
+    chart = namespaced("a")
+    for namespace in ("a", NAMESPACE):
+        granted = grants(chart, "operator", "Role", namespace)
+        assert {(verb, plural) for verb in ("list", "watch") for plural in watched(["a"])} <= granted
 
 
 def test_the_releases_own_namespace_may_be_listed_too() -> None:
-    chart = render(f"watchNamespaces={{{NAMESPACE}}}")
+    chart = namespaced(NAMESPACE)
     names = [(role["metadata"]["namespace"], role["metadata"]["name"]) for role in chart.of_kind("Role")]
     assert len(names) == len(set(names))

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from llmservice_gateway import objects
-from llmservice_gateway.holding import WAKE_MS, Line, Ticket, wake_is_due
+from llmservice_gateway.holding import GROWN_MS, WAKE_MS, Line, Ticket, requests_to_tell, wake_is_due
+from llmservice_gateway.objects import NO_WAKE, Service, Wake
 from tests.unit.gateway.builders import llmservice
 
 MOST = 5
@@ -101,24 +102,62 @@ class Holding(RuleBasedStateMachine):
 TestHolding = Holding.TestCase
 
 
-@pytest.mark.parametrize(
-    ("fields", "asked", "now", "due"),
-    [
-        ({}, 0, 10 * WAKE_MS, True),
-        ({}, 9 * WAKE_MS, 10 * WAKE_MS, True),
-        ({}, 9 * WAKE_MS + 1, 10 * WAKE_MS, False),
-        ({"woken": "1970-01-01T00:01:35Z"}, 0, 10 * WAKE_MS, False),
-        ({"woken": "1970-01-01T00:01:30Z"}, 0, 10 * WAKE_MS, True),
-        ({"woken": "2070-01-01T00:00:00Z"}, 0, 10 * WAKE_MS, True),
-        ({"sleeps": False}, 0, 10 * WAKE_MS, False),
-        ({"address": "10.0.0.1:1", "replicas": 0}, 0, 10 * WAKE_MS, True),
-        ({"address": "10.0.0.1:1", "replicas": 1}, 0, 10 * WAKE_MS, False),
-    ],
-)
-def test_a_service_is_woken_once_in_a_while_by_all_gateways_together(
-    fields: dict[str, Any], asked: int, now: int, due: bool
-) -> None:
+NOW = 1_769_860_800_000
+LONG_AGO, LATELY = NOW - WAKE_MS, NOW - WAKE_MS + 1000
+NOON, BEFORE, AHEAD = "2026-01-31T12:00:00Z", "2026-01-31T11:59:50Z", "2070-01-01T00:00:00Z"
+
+
+def sleeper(**fields: Any) -> Service:
     wanted: dict[str, Any] = {"sleeps": True} | fields
     service = objects.service(llmservice("m", **wanted))
     assert service is not None
-    assert wake_is_due(service, asked, now) is due
+    return service
+
+
+@pytest.mark.parametrize(
+    ("fields", "told", "asked", "held", "due"),
+    [
+        # Nothing is said of ours yet, whoever else said something of theirs.
+        ({}, NO_WAKE, NO_WAKE, 1, True),
+        ({"woken": NOON}, NO_WAKE, NO_WAKE, 1, True),
+        # The same again: once in a while by all gateways together.
+        ({}, Wake(LONG_AGO, 3), Wake(LONG_AGO, 3), 3, True),
+        ({}, Wake(LATELY, 3), Wake(LATELY, 3), 3, False),
+        ({"woken": NOON}, Wake(LONG_AGO, 3), Wake(LONG_AGO, 3), 3, False),
+        ({"woken": BEFORE}, Wake(LONG_AGO, 3), Wake(LONG_AGO, 3), 3, True),
+        ({"woken": AHEAD}, Wake(LONG_AGO, 3), Wake(LONG_AGO, 3), 3, True),
+        ({"woken": NOON}, Wake(LONG_AGO, 3), Wake(LONG_AGO, 3), 2, False),
+        # More than was said.
+        ({"woken": NOON}, Wake(LATELY, 3), Wake(NOW - GROWN_MS, 3), 4, True),
+        ({"woken": NOON}, Wake(LATELY, 3), Wake(NOW - GROWN_MS + 1, 3), 4, False),
+        # It is on its way, or the watch is behind, or it could not be written.
+        ({"woken": NOON}, NO_WAKE, Wake(NOW - GROWN_MS, 4), 4, False),
+        ({"woken": NOON}, NO_WAKE, Wake(LONG_AGO, 4), 4, True),
+        ({"woken": NOON}, Wake(LONG_AGO, 2), Wake(LONG_AGO, 4), 4, True),
+        # Before what we said is believed no longer.
+        ({"woken": NOON, "idle": "60s"}, Wake(NOW - 29_999, 3), Wake(NOW - 29_999, 3), 1, False),
+        ({"woken": NOON, "idle": "60s"}, Wake(NOW - 30_000, 3), Wake(NOW - 30_000, 3), 1, True),
+        ({"woken": NOON, "idle": "0s"}, Wake(LATELY, 3), Wake(LATELY, 3), 1, False),
+        # One that does not sleep, or is up.
+        ({"sleeps": False}, NO_WAKE, NO_WAKE, 1, False),
+        ({"address": "10.0.0.1:1", "replicas": 0}, NO_WAKE, NO_WAKE, 1, True),
+        ({"address": "10.0.0.1:1", "replicas": 1}, NO_WAKE, NO_WAKE, 1, False),
+    ],
+)
+def test_a_service_is_woken_once_in_a_while_and_sooner_where_more_wait(
+    fields: dict[str, Any], told: Wake, asked: Wake, held: int, due: bool
+) -> None:
+    assert wake_is_due(sleeper(**fields), told, asked, held, NOW) is due
+
+
+@pytest.mark.parametrize(
+    ("told", "held", "expected"),
+    [
+        (NO_WAKE, 3, 3),
+        (Wake(NOW - 59_999, 20), 3, 20),
+        (Wake(NOW - 59_999, 20), 30, 30),
+        (Wake(NOW - 60_000, 20), 3, 3),
+    ],
+)
+def test_what_is_told_only_grows_as_long_as_it_is_believed(told: Wake, held: int, expected: int) -> None:
+    assert requests_to_tell(sleeper(idle="60s"), told, held, NOW) == expected

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmservice_api.base import seconds
+from llmservice_api.scaling import Scaling
 from llmservice_gateway import objects
 from llmservice_gateway.desired import desired_maps
 from llmservice_gateway.mapdiff import changes
-from llmservice_gateway.objects import Address
+from llmservice_gateway.objects import IDLE, Address, Wake
 from tests.unit.gateway.builders import apikey, llmservice
 
 
@@ -49,6 +51,28 @@ def test_names_that_no_map_can_hold_open_nothing() -> None:
     assert any("llama:a" in change.command(Path("/maps")) for change in todo)
 
 
+def test_a_wake_stands_as_long_for_the_gateway_as_for_the_operator() -> None:
+    known = [objects.service(llmservice("a", **fields)) for fields in ({}, {"idle": "90s"})]
+    assert [service and service.idle for service in known] == [IDLE, 90]
+    assert seconds(Scaling().idle_after) == IDLE
+
+
+def test_what_is_odd_in_a_wake_counts_for_nothing() -> None:
+    wakes = {
+        "a": {"requestedAt": "1970-01-01T00:00:01Z", "requests": 2},
+        "b": {"requestedAt": "x", "requests": -1},
+        "c": 1,
+    }
+    service = objects.service(llmservice("a", wakes=wakes))
+    assert service is not None
+    assert service.wakes == {"a": Wake(1000, 2), "b": Wake(), "c": Wake()}
+
+
+def test_what_gateways_say_of_a_service_makes_it_no_other() -> None:
+    said = {"a": {"requestedAt": "1970-01-01T00:00:01Z", "requests": 2}}
+    assert objects.service(llmservice("a", wakes=said)) == objects.service(llmservice("a"))
+
+
 ODD = ["", "x", "a/b", "é\0", "0" * 64, "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "1.1.1.1:1"]
 JSON: st.SearchStrategy[Any] = st.sampled_from([None, True, 7, -1.5, [], [1, "a", None], {}, {"name": []}, *ODD])
 PARTS = st.sampled_from(
@@ -56,6 +80,7 @@ PARTS = st.sampled_from(
         *("metadata", "spec", "status", "model", "name", "aliases", "address", "endpoint", "host", "access", "mode"),
         *("id", "digest", "expiresAt", "models", "creationTimestamp", "deletionTimestamp"),
         *("previous", "validUntil", "limits", "parallel", "role"),
+        *("scaling", "idleAfter", "wakes", "requestedAt", "requests"),
     ]
 )
 

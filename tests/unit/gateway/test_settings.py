@@ -22,6 +22,8 @@ def test_nothing_set_is_the_contract() -> None:
 def test_values_are_typed() -> None:
     environment = {"LLMSERVICE_GATEWAY_THREADS": "4", "LLMSERVICE_GATEWAY_RUN_DIRECTORY": "/tmp/x"}
     assert from_environment(environment) == Settings(threads=4, run_directory=Path("/tmp/x"))
+    named = from_environment({"LLMSERVICE_GATEWAY_WATCH_NAMESPACES": "b,a,b"})
+    assert named.watch_namespaces == ("b", "a")
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,9 @@ def test_values_are_typed() -> None:
         ("TRACING_ENDPOINT", "http://a b", "one word"),
         ("TRACING_SAMPLES_PER_MILLION", "1000001", "from 0 to 1000000"),
         ("TREADS", "1", "is not a setting"),
+        ("WATCH_NAMESPACES", "", "names of namespaces, separated by commas"),
+        ("WATCH_NAMESPACES", "a,", "names of namespaces"),
+        ("WATCH_NAMESPACES", "a, B", "names of namespaces"),
     ],
 )
 def test_bad_values(name: str, text: str, said: str) -> None:

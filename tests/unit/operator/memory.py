@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmservice_api.names import FIELD_MANAGER
 from llmservice_operator.cluster import ApiError, Cluster
 from llmservice_operator.store import Ref, ref_of
-from llmservice_operator.waking import REQUESTED
+from llmservice_operator.waking import GATEWAYS
 
 Json = dict[str, Any]
 
@@ -76,14 +77,14 @@ class MemoryCluster(Cluster):
         return self._store(ref, {**known, **obj, "metadata": known["metadata"] | obj["metadata"]})
 
     async def apply_status(self, plural: str, namespace: str, name: str, status: Json) -> Json:
-        """The whole status anew, but for the field that the gateway owns."""
+        """The whole status anew, but for the fields that gateways own."""
         self._refuse("status", plural)
         ref = Ref(plural, namespace, name)
         if ref not in self.objects:
             raise ApiError(404, "NotFound", f"{plural} {name} not found")
         self.writes.append(Write("status", plural, name))
         before = self.objects[ref].get("status") or {}
-        kept = {key: value for key, value in before.items() if key == REQUESTED}
+        kept = {key: value for key, value in before.items() if key in GATEWAYS}
         return self._store(ref, self.objects[ref] | {"status": copy.deepcopy(status) | kept})
 
     async def delete(self, plural: str, namespace: str, name: str, uid: str) -> None:
@@ -100,7 +101,8 @@ class MemoryCluster(Cluster):
 
     def _store(self, ref: Ref, obj: Mapping[str, Any]) -> Json:
         self.version += 1
-        metadata = obj["metadata"] | {"resourceVersion": str(self.version)}
+        managers = {"managedFields": [{"manager": FIELD_MANAGER, "operation": "Apply"}]}
+        metadata = obj["metadata"] | {"resourceVersion": str(self.version)} | managers
         self.objects[ref] = {**obj, "metadata": metadata}
         return copy.deepcopy(self.objects[ref])
 

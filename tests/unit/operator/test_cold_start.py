@@ -43,11 +43,30 @@ INIT = [ran("wait-gcs-ready", 20, 30), ran("fetch", 31, 58)]
         (a_pod(init=INIT[:1]), {"node": 3, "image": 17, "weights": 0, "engine": 40, "total": 100}),
         (APod(REVISION).came_up().terminating().build(), None),
         (a_pod(restarts=1), None),
+        (a_pod(init=[INIT[0], INIT[1] | {"restartCount": 2}]), None),
         (APod(REVISION).ready().build(), None),
     ],
 )
 def test_the_phases_of_a_pod(pod: Json, expected: Json | None) -> None:
     assert cold_start([pod], {}).get("coldStartSeconds") == expected
+
+
+@pytest.mark.parametrize(
+    ("replica", "expected"),
+    [
+        ({"start": {"warm_up": 2.6}}, {"warmUp": 3}),
+        ({"start": {"load": 9.0}}, {}),
+        ({"start": {"warm_up": "x"}}, {}),
+        ({"start": {"warm_up": -1.0}}, {}),
+        ({"start": {"warm_up": float("nan")}}, {}),
+        ({"start": {"warm_up": 1e300}}, {}),
+        ({"start": ["warm_up"]}, {}),
+        (None, {}),
+    ],
+)
+def test_the_first_requests_are_told_where_the_replica_says_them(replica: Json | None, expected: Json) -> None:
+    phases = {"node": 3, "image": 57, "weights": 0, "engine": 40, "total": 100}
+    assert cold_start([a_pod()], {}, replica)["coldStartSeconds"] == phases | expected
 
 
 def test_the_youngest_replica_is_told_of_and_only_once() -> None:

@@ -68,3 +68,17 @@ def test_news_are_changes_of_what_sums_up(then: Finding, told: list[Finding]) ->
 )
 def test_trouble_is_what_waiting_does_not_mend(finding: Finding, trouble: bool) -> None:
     assert finding.is_trouble is trouble
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "is_told"),
+    [
+        ([], STARTING, False),
+        ([STARTING], false(ConditionType.READY, Reason.LOADING, "…"), False),
+        ([STARTING], false(ConditionType.READY, Reason.UNSCHEDULABLE, "no node"), True),
+        ([STARTING], false(ConditionType.READY, Reason.ENGINE_FAILED, "…"), True),
+        ([SERVING], false(ConditionType.READY, Reason.LOADING, "…"), True),
+    ],
+)
+def test_the_steps_of_a_start_are_no_news_but_a_fall_is(before: list[Finding], then: Finding, is_told: bool) -> None:
+    assert bool(news([then], merge(before, [], 1, NOON))) == is_told

@@ -15,6 +15,7 @@ from llmservice_operator.plan import Plan
 from llmservice_operator.resources.disruptionbudget import make_disruption_budget
 from llmservice_operator.resources.ingress import make_ingress
 from llmservice_operator.resources.networkpolicy import make_network_policy
+from llmservice_operator.resources.service import make_service
 from llmservice_operator.store import Ref, Store
 from tests.unit.operator.builders import INSTALL, NOON, AService, foreign
 from tests.unit.operator.memory import MemoryCluster, Write
@@ -58,6 +59,31 @@ async def test_not_even_one_that_bears_our_labels(cluster: MemoryCluster, store:
     cluster.put("networkpolicies", stranger, foreign=True)
     store.put("networkpolicies", stranger)
     assert [refused.status for refused in (await execute(cluster, store, BOTH)).values()] == [409]
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_nor_a_service_that_would_merge_without_a_conflict(
+    is_known: bool, cluster: MemoryCluster, store: Store
+) -> None:
+    wanted = make_service(SERVICE, "m-1")
+    theirs = foreign("services", wanted)
+    ref = cluster.put("services", theirs)
+    if is_known:  # it bears our label
+        store.put("services", theirs)
+    plan = Plan(accepted=ACCEPTED, apply=(("services", wanted),))
+    assert await execute(cluster, store, plan) == {ref: Refused(409, "services m-1: exists")}
+    assert cluster.writes == []
+
+
+async def test_a_service_of_ours_that_is_not_known_yet_or_was_robbed_of_its_owner_is_taken_on(
+    cluster: MemoryCluster,
+) -> None:
+    wanted = make_service(SERVICE, "m-1")
+    plan = Plan(accepted=ACCEPTED, apply=(("services", wanted),))
+    assert await execute(cluster, Store(), plan) == {}
+    del cluster.objects[Ref("services", "team-a", "m-1")]["metadata"]["ownerReferences"]
+    assert await execute(cluster, Store(), plan) == {}
+    assert [write.force for write in cluster.writes] == [False, False]
 
 
 async def test_nor_the_ingress_of_another_service(cluster: MemoryCluster, store: Store) -> None:

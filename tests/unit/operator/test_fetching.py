@@ -157,7 +157,7 @@ async def test_a_download_is_asked_again_soon_and_written_once_for_a_percent(ben
     (revision,) = [ref.name for ref in bench.cluster.objects if ref.plural == "rayservices"]
     bench.seen("pods", APod(revision).fetching().build())
     bench.prober.progress_answer = dict(HALF)
-    assert await bench.reconcile() == 2.5
+    assert await bench.settle() == 2.5
     assert bench.status["progress"] == HALF
     writes = len(bench.cluster.writes)
     bench.prober.progress_answer = HALF | {"bytes": 6, "etaSeconds": 1}
@@ -166,12 +166,24 @@ async def test_a_download_is_asked_again_soon_and_written_once_for_a_percent(ben
     bench.prober.progress_answer = HALF | {"percent": 51}
     await bench.reconcile()
     assert len(bench.cluster.writes) == writes + 1
-    assert bench.prober.asked == ["progress at 10.0.0.7:8091"] * 5
+    assert bench.prober.asked == ["progress at 10.0.0.7:8091"] * 6
+
+
+async def test_a_head_that_prefetches_says_how_far_it_is(bench: Bench) -> None:
+    claim = {"metadata": {"name": "cache", "namespace": "team-a", "uid": "c"}}
+    bench.cluster.put("persistentvolumeclaims", claim)
+    bench.seen("llmservices", AService().model(cacheClaim="cache", prefetch=True).build())
+    await bench.reconcile()
+    (ref,) = [ref for ref in bench.cluster.objects if ref.plural == "rayservices"]
+    bench.prober.progress_answer = {"phase": "Downloading", "percent": 42}
+    bench.seen("pods", APod(ref.name, kind="head").fetching().build())
+    await bench.reconcile()
+    assert (bench.condition("ModelReady"), bench.status["progress"]["percent"]) == (("False", "Downloading"), 42)
 
 
 async def test_a_cache_claim_that_is_missing_is_said(bench: Bench) -> None:
     bench.seen("llmservices", AService().model(cacheClaim="cache").build())
-    assert await bench.reconcile() == 30.0
+    assert await bench.settle() == 30.0
     assert bench.condition("ModelReady") == ("False", "ClaimMissing")
     bench.cluster.put("persistentvolumeclaims", {"metadata": {"name": "cache", "namespace": "team-a", "uid": "c"}})
     await bench.reconcile()

@@ -11,7 +11,7 @@ from llmservice_operator.hibernation import Rest, rest
 from llmservice_operator.observed import rfc3339
 from llmservice_operator.reconcile import again_after
 from llmservice_operator.store import Ref
-from llmservice_operator.waking import REQUESTED
+from llmservice_operator.waking import REQUESTED, WAKES
 from tests.unit.operator.builders import NOON, AnEngine, APod
 from tests.unit.operator.world import World, serving
 
@@ -77,6 +77,14 @@ def test_a_request_brings_the_same_revision_back_with_a_replica_and_without_a_pa
     world.pods.clear()
     world.settle()
     assert world.service["status"]["idleSince"] == rfc3339(world.now), "its time begins anew"
+
+
+def test_it_comes_back_with_what_the_held_requests_need_at_once() -> None:
+    world, revision = hibernated()
+    held = {"gateway": {"requestedAt": rfc3339(world.now), "requests": 5}}
+    world.service["status"] |= {REQUESTED: rfc3339(world.now), WAKES: held}
+    world.settle()
+    assert (world.revisions(), world.service["status"]["desiredReplicas"]) == ([revision], 2)
 
 
 def test_one_that_is_brought_back_does_not_hibernate_before_it_is_up() -> None:

@@ -86,6 +86,9 @@ BROKEN: dict[str, tuple[int, Any]] = {
     "no object": (200, []),
     "no weights": (200, {"siblings": []}),
     "endless": (200, "x" * 5_000_000),
+    "nested": (200, "[" * 100_000),
+    "files that are none": (200, {"siblings": ["a"]}),
+    "a file without end": (200, '{"siblings": [{"rfilename": "model.safetensors", "size": 1e999}]}'),
 }
 
 

@@ -1,5 +1,6 @@
 """Memory of well-known models, from their public config.json and the sizes of their files."""
 
+import math
 from typing import Any
 
 import pytest
@@ -138,6 +139,23 @@ POOR: list[Json] = [{}, {"num_hidden_layers": 2}, {"n_layer": 12}, {"text_config
 def test_a_config_that_does_not_say_enough(config: Json) -> None:
     with pytest.raises(ValueError):
         shape(config, 1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"num_attention_heads": 0},
+        {"num_attention_heads": math.inf},
+        {"num_key_value_heads": -1},
+        {"head_dim": -64},
+        {"max_position_embeddings": 0},
+        {"num_hidden_layers": -1},
+    ],
+    ids=str,
+)
+def test_a_config_that_no_model_can_have(wrong: Json) -> None:
+    with pytest.raises(ValueError, match=r"config\.json"):
+        shape(a_config(4, 8, 2, 64, 4096) | wrong, 1)
 
 
 def test_of_a_model_that_sees_its_language_part_counts_and_of_a_hybrid_its_attention() -> None:

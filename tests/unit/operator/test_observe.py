@@ -1,6 +1,6 @@
 """What of the other LLMServices bears on one, and what is asked of its model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -133,3 +133,13 @@ async def test_what_other_services_have_of_a_pool(pool: APool, others: list[Json
     service = ours()
     observed = await observe(a_store(service, *others, pool=pool), MemoryCluster(), INSTALL, service, NOON)
     assert observed.taken == taken
+
+
+async def test_what_is_cluster_scoped_is_unknown_where_it_may_not_be_read() -> None:
+    store = Store()
+    service = ours()
+    store.put("llmservices", service)
+    seen = await observe(store, MemoryCluster(), INSTALL, service, NOON)
+    assert (seen.node_labels, seen.has_default_class) == ([], False)
+    unseen = await observe(store, MemoryCluster(), replace(INSTALL, sees_cluster=False), service, NOON)
+    assert (unseen.node_labels, unseen.has_default_class) == (None, None)

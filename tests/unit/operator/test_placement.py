@@ -122,6 +122,51 @@ def test_a_cluster_without_nodes_has_no_place_even_for_a_pool_without_selector()
     assert "(any)" in found.message
 
 
+UNSEEN: dict[str, tuple[LLMServiceSpec, str]] = {
+    "the cheapest of all": (spec(), "h100"),
+    "the first that is named": (spec(placement={"pools": ["l4", "h100"]}), "l4"),
+    "two nodes, of which nobody knows": (spec(engine={"tensorParallel": 8, "pipelineParallel": 2}), "h100"),
+}
+
+
+@pytest.mark.parametrize(("wanted", "name"), UNSEEN.values(), ids=UNSEEN)
+def test_where_nodes_cannot_be_seen_none_is_missed_and_that_is_said(wanted: LLMServiceSpec, name: str) -> None:
+    found = place(wanted, Scene(POOLS, None))
+    assert isinstance(found, Placed)
+    assert found.pool_name == name
+    assert "reads no nodes" in found.message
+    seen = place(spec(), Scene(POOLS, NODES))
+    assert isinstance(seen, Placed)
+    assert "nodes" not in seen.message
+
+
+UNSEEN_REFUSED: dict[str, tuple[LLMServiceSpec, Reason, str]] = {
+    "a pool that is not there": (
+        spec(placement={"pools": ["x"]}),
+        Reason.POOL_MISSING,
+        "choose one of cpu, h100, l4, spot, or have it added to the chart's gpuPools",
+    ),
+    "more than a node has": (
+        spec(placement={"pools": ["l4"]}, engine={"tensorParallel": 8}),
+        Reason.DOES_NOT_FIT,
+        "pool l4 has 4",
+    ),
+    "stages without accelerators": (
+        spec(placement={"pools": ["cpu"]}, engine={"pipelineParallel": 2}),
+        Reason.DOES_NOT_FIT,
+        "pool cpu has none",
+    ),
+}
+
+
+@pytest.mark.parametrize(("wanted", "reason", "text"), UNSEEN_REFUSED.values(), ids=UNSEEN_REFUSED)
+def test_what_the_pool_itself_says_refuses_as_ever(wanted: LLMServiceSpec, reason: Reason, text: str) -> None:
+    found = place(wanted, Scene(POOLS, None))
+    assert isinstance(found, Refusal)
+    assert found.reason is reason
+    assert text in found.message
+
+
 LARGE = Shape(141_107_000_000, 16, 163_840, 8, 64, 131_072)
 BIG = {
     "l4": APool().gpu(per_node=8).having(pricePerHour="6.00", maxNodes=1).build(),

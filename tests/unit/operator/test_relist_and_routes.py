@@ -10,9 +10,9 @@ import pytest
 
 from llmservice_api.names import LABEL_NAMESPACE, LABEL_SERVICE
 from llmservice_operator.cluster import ApiError
-from llmservice_operator.handlers import CHILDREN, WATCHED, Router, configure, registry
+from llmservice_operator.handlers import CHILDREN, SHARED, WATCHED, Router, configure, registry, watched
 from llmservice_operator.relist import Relister, shared_part_changed
-from llmservice_operator.store import Ref, Store
+from llmservice_operator.store import Ref, Store, ref_of
 from llmservice_operator.workqueue import KeyQueue
 from tests.unit.operator.builders import AService, a_node, an_api_key, child, service_ref
 from tests.unit.operator.memory import MemoryCluster
@@ -70,11 +70,36 @@ ROUTES: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
 async def test_whom_an_object_bears_on(
     plural: str, obj: Json, keys: set[tuple[str, str]], deleted: bool, router: Router
 ) -> None:
-    for service in (SERVICE, AService("o", "team-b").build()):
+    for service in (AService("m").metadata(resourceVersion="0").build(), AService("o", "team-b").build()):
         router.store.put("llmservices", service)
     (router.deleted if deleted else router.changed)(plural, obj)
     assert waiting(router.services) == keys
     assert waiting(router.api_keys) == ({("team-a", "app")} if plural == "apikeys" else set())
+
+
+LATER: dict[str, tuple[str, Json, Json, bool]] = {
+    "an echo of our own write": ("services", {}, {}, False),
+    "a newer one": ("services", {"resourceVersion": "2"}, {}, True),
+    "a budget's status": ("poddisruptionbudgets", {"resourceVersion": "2"}, {"status": {"currentHealthy": 1}}, False),
+    "a policy's edited annotation": ("networkpolicies", {"resourceVersion": "2", "annotations": {}}, {}, True),
+    "a budget's edited spec": ("poddisruptionbudgets", {"resourceVersion": "2"}, {"spec": {"minAvailable": 7}}, True),
+    "a RayService's status": ("rayservices", {"resourceVersion": "2"}, {"status": {"x": 1}}, True),
+    "a service's echo": ("llmservices", {}, {}, False),
+    "another's edit of a service": ("llmservices", {"resourceVersion": "2"}, {}, True),
+}
+
+
+@pytest.mark.parametrize(("plural", "metadata", "parts", "is_news"), LATER.values(), ids=LATER)
+async def test_only_news_are_looked_at(plural: str, metadata: Json, parts: Json, is_news: bool, router: Router) -> None:
+    known = SERVICE if plural == "llmservices" else child(SERVICE, "m")
+    known = {**known, "metadata": known["metadata"] | {"resourceVersion": "1"}}
+    router.store.put(plural, known)
+    event = {**known, **parts, "metadata": known["metadata"] | metadata}
+    router.changed(plural, event)
+    assert waiting(router.services) == ({("team-a", "m")} if is_news else set())
+    stored = router.store.get(ref_of(plural, event))
+    assert stored is not None
+    assert stored["metadata"]["resourceVersion"] == event["metadata"]["resourceVersion"]
 
 
 @pytest.mark.parametrize(("uid", "known"), [("old", True), ("new", False)])
@@ -135,9 +160,9 @@ async def test_only_events_are_handled_and_children_by_label_only() -> None:
 
 async def test_events_reach_store_and_queue(router: Router) -> None:
     handle = handler(router, "llmservices")
-    handle(event={"type": None, "object": SERVICE}, body=None)
+    await handle(event={"type": None, "object": SERVICE}, body=None)
     assert router.store.get(service_ref()) is not None
-    handle(event={"type": "DELETED", "object": SERVICE})
+    await handle(event={"type": "DELETED", "object": SERVICE})
     assert router.store.get(service_ref()) is None
     assert waiting(router.services) == {("team-a", "m")}
 
@@ -152,10 +177,10 @@ async def test_events_reach_store_and_queue(router: Router) -> None:
 )
 async def test_a_nodes_heartbeat_is_no_news(change: Json, news: bool, router: Router) -> None:
     handle = handler(router, "nodes")
-    handle(event={"type": "ADDED", "object": a_node()})
+    await handle(event={"type": "ADDED", "object": a_node()})
     router.store.put("llmservices", SERVICE)
     waiting(router.services)
-    handle(event={"type": "MODIFIED", "object": a_node() | change})
+    await handle(event={"type": "MODIFIED", "object": a_node() | change})
     assert bool(waiting(router.services)) is news
 
 
@@ -164,8 +189,26 @@ def test_kopf_never_gives_a_watch_up_and_posts_nothing() -> None:
     configure(settings)
     backoffs = iter(settings.networking.error_backoffs)  # type: ignore[arg-type]
     assert {next(backoffs) for _ in range(1000)} == {5.0}
+    assert settings.process.ultimate_exiting_timeout == 20
     assert not settings.posting.enabled
     assert settings.peering.standalone
+    assert not settings.scanning.disabled
+
+
+def test_kopf_copies_no_object_to_compare_it() -> None:
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    body = kopf.Body({"metadata": {"name": "m"}, "spec": {"model": {}}})
+    assert settings.persistence.diffbase_storage.build(body=body, extra_fields=[]) == {}
+    assert settings.persistence.diffbase_storage.fetch(body=body) is None
+
+
+def test_kopf_reads_nothing_cluster_scoped_where_namespaces_are_named() -> None:
+    settings = kopf.OperatorSettings()
+    configure(settings, ("team-a",))
+    assert settings.scanning.disabled
+    found = registry(Router(Store(), _nobody(), _nobody(), _nobody()), lambda *_: True, watched(("team-a",)))
+    assert {item.id for item in found._watching._handlers} == set(WATCHED) - set(SHARED)
 
 
 @pytest.fixture
@@ -193,12 +236,44 @@ async def test_a_kind_that_is_not_installed_is_no_error(router: Router, cluster:
     assert await Relister(router.store, cluster, router, 300).relist() == set(WATCHED) - {"rayservices"}
 
 
-async def test_namespaced_kinds_are_listed_in_the_watched_namespaces_only(
+NAMED = ("team-a", "llmservice-system")
+
+
+async def test_named_namespaces_are_all_that_is_listed(router: Router, cluster: MemoryCluster) -> None:
+    cluster.put("llmservices", AService("other", "team-b").build())
+    router.store.put("gpupools", POOL)
+    for plural in SHARED:
+        cluster.refusals["list", plural] = ApiError(403, "Forbidden", "no ClusterRole")
+    assert await Relister(router.store, cluster, router, 300, NAMED).relist() == set(WATCHED) - set(SHARED)
+    assert [item["metadata"]["name"] for item in router.store.of_kind("llmservices")] == ["m"]
+    assert list(router.store.of_kind("gpupools")) == [POOL]
+
+
+class Walled(MemoryCluster):
+    """A cluster that refuses lists of some namespaces."""
+
+    forbidden: tuple[str, ...] = ()
+
+    async def list(self, plural: str, label_selector: str = "", namespace: str = "") -> list[Json]:
+        if namespace in self.forbidden:
+            raise ApiError(403, "Forbidden", "no Role")
+        return await super().list(plural, label_selector, namespace)
+
+
+async def test_a_namespace_that_may_not_be_read_stays_as_it_is_known_and_holds_no_other_up(
     router: Router, cluster: MemoryCluster
 ) -> None:
-    cluster.put("llmservices", AService("other", "team-b").build())
-    await Relister(router.store, cluster, router, 300, ("team-a", "llmservice-system")).relist()
-    assert [item["metadata"]["name"] for item in router.store.of_kind("llmservices")] == ["m"]
+    walled = Walled(objects=cluster.objects)
+    relister = Relister(router.store, walled, router, 300, ("team-a", "team-b"))
+    walled.put("llmservices", AService("o", "team-b").build())
+    await relister.relist()
+    walled.forbidden = ("team-b",)
+    walled.put("llmservices", AService("n", "team-a").build())
+    await relister.relist()
+    assert sorted(item["metadata"]["name"] for item in router.store.of_kind("llmservices")) == ["m", "n", "o"]
+    walled.forbidden = ("team-a", "team-b")
+    with pytest.raises(ApiError, match="Forbidden"):
+        await relister.relist()
 
 
 ERRORS = [
@@ -210,7 +285,11 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 async def test_a_failed_relist_is_tried_again(
-    error: Exception, router: Router, cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+    error: Exception,
+    router: Router,
+    cluster: MemoryCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     slept: list[float] = []
     done = asyncio.Event()
@@ -230,6 +309,7 @@ async def test_a_failed_relist_is_tried_again(
     waiter.cancel()
     assert not task.done(), task.exception()
     assert slept[0] == 5.0
+    assert [type(error).__name__ in line for line in caplog.messages] == [True]
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

@@ -212,6 +212,16 @@ def test_a_default_ingress_class_is_missing_where_it_is_needed(
     assert (world.condition("Ready")[0] == "True") is not missing
 
 
+@pytest.mark.parametrize(("needed", "said"), [(True, True), (False, False)])
+def test_what_cannot_be_seen_of_the_way_in_is_said(needed: bool, said: bool) -> None:
+    world, _ = serving()
+    install = replace(INSTALL, gateway_needs_default_class=needed, sees_cluster=False)
+    world.more = {"has_default_class": None, "install": install}
+    world.settle()
+    assert world.condition("RouteReady")[0] == "True"
+    assert ("default IngressClass is not looked at" in world.condition("RouteReady")[2]) is said
+
+
 @pytest.mark.parametrize(
     ("spec", "ready", "desired", "holds"),
     [
@@ -221,6 +231,7 @@ def test_a_default_ingress_class_is_missing_where_it_is_needed(
         ({"scaling": {"minReplicas": 1, "maxReplicas": 3}}, 2, 2, True),
         ({"scaling": {"minReplicas": 2, "maxReplicas": 3}}, 1, 2, False),
         ({"scaling": {"minReplicas": 0, "maxReplicas": 3}}, 0, 0, True),
+        ({"scaling": {"minReplicas": 0, "maxReplicas": 2}}, 4, 2, False),
     ],
 )
 def test_replicas(spec: dict[str, Any], ready: int, desired: int, holds: bool) -> None:

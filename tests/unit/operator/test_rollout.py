@@ -50,7 +50,12 @@ CASES = {
         False,
         ("a", "b", True, ("o",)),
     ),
-    "reverted": (replace(NONE, existing=("b", "x"), active="b", pending="x"), True, ("b", None, True, ())),
+    "reverted": (replace(NONE, existing=("b", "x"), active="b", pending="x"), True, ("b", None, True, ("x",))),
+    "reverted twice in a drain": (
+        replace(NONE, existing=("b", "x"), active="b", pending="x", draining_since=NOON - timedelta(seconds=1)),
+        True,
+        ("b", None, True, ()),
+    ),
     "active deleted by hand": (replace(NONE, active="b"), False, (None, "b", True, ())),
     "active deleted while rolling out": (
         replace(NONE, existing=("b",), active="a", pending="b"),

@@ -25,7 +25,7 @@ STATUS = {
     "conditions": [{"type": "Ready", "status": "False", "reason": "Loading"}],
     "desiredReplicas": 2,
     "replicas": 0,
-    "queueDepth": 7,
+    "scaling": {"fromReplicas": 1, "toReplicas": 2, "reason": "Rate", "at": "2026-01-31T12:00:00Z"},
     "revision": {"active": "smol-1", "pending": "smol-2"},
     "progress": {"phase": "Downloading", "bytes": 10, "totalBytes": 40},
     "adapters": [{"name": "tone", "state": "Failed", "reason": "NotFound"}],
@@ -38,7 +38,7 @@ STATUS = {
         ("llmservice_condition", {"type": "Ready", "status": "False", "reason": "Loading"}, 1),
         ("llmservice_replicas", {"state": "desired"}, 2),
         ("llmservice_replicas", {"state": "running"}, 0),
-        ("llmservice_queued_requests", {}, 7),
+        ("llmservice_scaling_decision_timestamp_seconds", {"direction": "up", "reason": "Rate"}, 1769860800),
         ("llmservice_revision", {"role": "active", "revision": "smol-1"}, 1),
         ("llmservice_revision", {"role": "pending", "revision": "smol-2"}, 1),
         ("llmservice_download_bytes", {"part": "here"}, 10),
@@ -61,4 +61,4 @@ def test_a_service_that_is_gone_is_told_of_no_more() -> None:
     registry = CollectorRegistry()
     registry.register(ServiceMetrics(lambda: services))
     services.clear()
-    assert registry.get_sample_value("llmservice_queued_requests", OF) is None
+    assert registry.get_sample_value("llmservice_replicas", OF | {"state": "desired"}) is None

@@ -41,7 +41,16 @@ def test_all_of_it() -> None:
     [("", ()), (" , ", ()), ("b, a,a", ("a", "b", "llmservice-system")), ("llmservice-system", ("llmservice-system",))],
 )
 def test_namespaces_have_the_operators_own_among_them(text: str, namespaces: tuple[str, ...]) -> None:
-    assert from_environment(LEAST | {"LLMSERVICE_WATCH_NAMESPACES": text}).namespaces == namespaces
+    environment = {"LLMSERVICE_WATCH_NAMESPACES": text, "LLMSERVICE_POOLS_FILE": "/pools.json"}
+    found = from_environment(LEAST | environment)
+    assert found.namespaces == namespaces
+    assert found.install.sees_cluster is not bool(namespaces)
+    assert found.pools_file == (Path("/pools.json") if namespaces else None)
+
+
+def test_named_namespaces_need_pools() -> None:
+    with pytest.raises(SettingsError, match="LLMSERVICE_POOLS_FILE is not set: set it to a file with the GPUPools"):
+        from_environment(LEAST | {"LLMSERVICE_WATCH_NAMESPACES": "a"})
 
 
 @pytest.mark.parametrize("name", LEAST)

@@ -8,7 +8,7 @@ import pytest
 
 from llmservice_operator.observed import Observed, rfc3339
 from llmservice_operator.reconcile import again_after
-from llmservice_operator.waking import REQUESTED, is_awake, wake_left
+from llmservice_operator.waking import REQUESTED, WAKES, least_awake, wake_left
 from tests.unit.operator.builders import NOON, AService
 from tests.unit.operator.world import World
 
@@ -48,22 +48,50 @@ def test_a_wake_stands_for_the_idle_time(spec: dict[str, Any], ago: timedelta | 
 
 
 @pytest.mark.parametrize(
-    ("ago", "active", "answered", "awake"),
+    ("ago", "active", "answered", "least"),
     [
-        (None, "r", True, False),
-        (timedelta(), "r", True, True),
-        (timedelta(hours=1), "r", True, False),
-        (None, "r", False, True),
-        (None, "older", True, True),
+        (None, "r", True, 0),
+        (timedelta(), "r", True, 1),
+        (timedelta(hours=1), "r", True, 0),
+        (None, "r", False, 1),
+        (None, "older", True, 1),
     ],
 )
 def test_one_replica_is_kept_for_a_wake_and_until_a_revision_has_given_a_token(
-    ago: timedelta | None, active: str, answered: bool, awake: bool
+    ago: timedelta | None, active: str, answered: bool, least: int
 ) -> None:
     found = world(SCALED, ago).service
     condition = {"type": "EngineReady", "status": str(answered)}
     found["status"] = {**found.get("status", {}), "revision": {"active": active}, "conditions": [condition]}
-    assert is_awake(World(found).observed(), "r") is awake
+    assert least_awake(World(found).observed(), "r") == least
+
+
+@pytest.mark.parametrize(
+    ("said", "least"),
+    [
+        ({}, 1),
+        ({"a": (0, 1)}, 1),
+        ({"a": (0, 4)}, 1),
+        ({"a": (0, 5)}, 2),
+        ({"a": (0, 2), "b": (0, 2)}, 1),  # of two gateways
+        ({"a": (0, 2), "b": (-299, 3)}, 2),  # in the same wake
+        ({"a": (0, 2), "b": (-300, 3)}, 1),  # in one before
+        ({"a": (9, 5)}, 2),  # its clock is ahead
+        ({"a": (0, 200)}, 50),
+    ],
+)
+def test_a_wake_brings_what_the_requests_of_all_gateways_need(said: dict[str, tuple[int, int]], least: int) -> None:
+    found = world(SCALED, timedelta())
+    found.service["status"][WAKES] = wakes(said)
+    assert least_awake(found.observed(), None) == least
+
+
+def wakes(said: dict[str, tuple[int, int]]) -> dict[str, Any]:
+    """Of each gateway: when, in seconds from noon, and how many requests."""
+    return {
+        name: {"requestedAt": rfc3339(NOON + timedelta(seconds=at)), "requests": count}
+        for name, (at, count) in said.items()
+    }
 
 
 def scaling(found: World) -> tuple[int, int]:
@@ -72,6 +100,43 @@ def scaling(found: World) -> tuple[int, int]:
     serve = json.loads(found.children[ref]["spec"]["serveConfigV2"])
     config = serve["applications"][0]["deployments"][0]["autoscaling_config"]
     return config["min_replicas"], config["max_replicas"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "held", "brought"),
+    [
+        (ASLEEP, 0, [1, 1, 1]),
+        (ASLEEP, 50, [1, 1, 1]),
+        (SCALED, 0, [1, 1, 1]),
+        (SCALED, 4, [1, 1, 2]),
+        (SCALED, 8, [2, 2, 3]),
+        (SCALED, 50, [3, 3, 3]),
+    ],
+)
+def test_a_wake_brings_as_many_as_bounds_allow_and_grows_and_what_is_told_twice_writes_nothing(
+    spec: dict[str, Any], held: int, brought: list[int]
+) -> None:
+    found = world(spec, None)
+    found.step()
+    (revision,) = found.revisions()
+    found.up(revision).settle()
+    found.pods.clear()
+    found.settle()
+    least = []
+    for count in (held, held, held + 4):
+        found.service["status"] |= {REQUESTED: rfc3339(found.now), WAKES: wakes({"a": (0, count)} if count else {})}
+        found.settle()
+        least.append(scaling(found)[0])
+        found.later(seconds=10)
+        found.service["status"][REQUESTED] = rfc3339(found.now)
+        assert found.step().apply == ()
+    assert least == brought
+    assert found.service["status"]["desiredReplicas"] == brought[-1]
+    assert found.revisions() == [revision]
+    found.later(minutes=15 if spec is ASLEEP else 5, seconds=-1).settle()
+    assert scaling(found)[0] == brought[-1], "to the end of the wake"
+    found.later(seconds=1).settle()
+    assert scaling(found)[0] == 0
 
 
 @pytest.mark.parametrize(("spec", "most"), [(ASLEEP, 1), (SCALED, 3)])

@@ -140,11 +140,24 @@ async def test_failures_back_off_and_a_success_forgets_them(work: Work, monkeypa
             waited += clock.delays
             clock.advance(60)
             await turn()
-        assert waited == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60, 60]
+        assert waited == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20, 20, 20, 20]
         assert work.failures == [("a", "x")] * 12
         queue.add("a")
         await turn()
         assert clock.delays == [0.1]
+
+
+async def test_a_key_that_fails_for_hours_is_still_tried(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(asyncio.get_running_loop(), monkeypatch)
+    work.outcomes = [ValueError("x")] * 1100
+    work.gate.set()
+    async with workers(work, 1) as queue:
+        queue.add("a")
+        for _ in range(1100):
+            await turn()
+            clock.advance(60)
+        await turn()
+        assert (len(work.failures), work.begun) == (1100, ["a"] * 1101)
 
 
 async def test_a_poisoned_key_harms_no_other(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:

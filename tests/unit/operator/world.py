@@ -13,7 +13,7 @@ from llmservice_operator.plan import Plan, decide, probe_targets
 from llmservice_operator.report import status
 from llmservice_operator.schedules import in_force
 from llmservice_operator.store import Ref, ref_of
-from llmservice_operator.waking import REQUESTED
+from llmservice_operator.waking import GATEWAYS
 from tests.unit.operator.builders import INSTALL, NOON, AnEngine, APod, APool, AService
 
 Json = dict[str, Any]
@@ -69,7 +69,7 @@ class World:
             self._put(plural, obj)
         for ref in plan.delete:
             del self.children[ref]
-        kept = {key: value for key, value in self.service.get("status", {}).items() if key == REQUESTED}
+        kept = {key: value for key, value in self.service.get("status", {}).items() if key in GATEWAYS}
         self.service["status"] = status(observed, plan) | kept
         return plan
 

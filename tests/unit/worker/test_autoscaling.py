@@ -1,19 +1,43 @@
+import json
 import logging
 import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmservice_worker.autoscaling import MOST_HOLD_S, STALE_S, TAKEN, Look, Memory, decide, queue_depth
+from llmservice_worker.args import ScalingCause
+from llmservice_worker.autoscaling import (
+    HOLD,
+    MOST_HOLD_S,
+    MOST_PAUSE_S,
+    PAUSES,
+    STALE_S,
+    TAKEN,
+    TOLD,
+    Gone,
+    Look,
+    Memory,
+    decide,
+    queue_depth,
+)
 
 LOOK = Look(
-    now=0.0, outstanding=0.0, up=1, ordered=1, depth=4.0, least=1, most=20, down_delay_s=30.0, taken={"a": (0.0, 0.0)}
+    now=0.0,
+    outstanding=0.0,
+    queued=0.0,
+    up=1,
+    ordered=1,
+    depth=4.0,
+    least=1,
+    most=20,
+    down_delay_s=30.0,
+    taken={"a": (0.0, 0.0)},
 )
 RESIDENCE_S = 2.0
 """Of a request alone; among as many others as the target depth it takes twice as long."""
@@ -57,6 +81,7 @@ class Service:
         return Look(
             self.now,
             min(each, 20 * self.depth) * max(self.up, 1),
+            0.0,
             self.up,
             self.ordered,
             self.depth,
@@ -117,23 +142,154 @@ def test_the_cold_start_is_measured() -> None:
     assert service.memory.cold_start_s == pytest.approx(77, abs=2)
 
 
-def test_down_is_answered_once_fewer_were_needed_for_a_cold_start() -> None:
-    service = Service(ordered=1, up=1, cold_start_s=200, down_delay_s=30)
+def test_hours_without_a_machine_are_no_cold_start() -> None:
+    service = Service(ordered=1, up=1, cold_start_s=7200)
+    service.passes(900, 0.5)
+    service.passes(8000, 5.0)
+    assert service.memory is not None
+    assert service.memory.cold_start_s == MOST_HOLD_S
+
+
+def test_down_is_answered_once_fewer_were_needed_for_some_cold_starts() -> None:
+    service = Service(ordered=1, up=1, cold_start_s=100, down_delay_s=30)
     service.passes(900, 0.5)
     service.passes(1500, 6.0)
     before = service.ordered
-    falling = service.passes(900, 0.5)
+    falling = service.passes(1200, 0.5)
     first = next(second for second, count in enumerate(falling) if count < before)
-    assert first >= 200
+    assert 95 * HOLD <= first < 200 * HOLD
     assert falling[-1] < before
+
+
+def test_while_no_cold_start_was_measured_it_is_taken_for_a_long_one() -> None:
+    service = Service(ordered=7, up=7)
+    service.passes(900, 6.0)
+    falling = service.passes(int(MOST_HOLD_S) + 300, 0.5)
+    assert falling[int(MOST_HOLD_S) - 60] == 7
+    assert falling[-1] < 7
 
 
 def test_a_fall_orders_nothing() -> None:
     service = Service(ordered=7, up=7)
     service.passes(900, 6.0)
     before = service.ordered
-    assert max(service.passes(900, 0.5)) == before
+    assert max(service.passes(1800, 0.5)) == before
     assert service.ordered < before
+
+
+def after_two_bursts(pause_s: int) -> Service:
+    """At the end of the second burst, `pause_s` after the first."""
+    service = Service(cold_start_s=45)
+    service.passes(900, 0.5)
+    service.passes(300, 12.0)
+    service.passes(pause_s, 0.5)
+    service.passes(300, 12.0)
+    return service
+
+
+def test_a_pause_that_took_away_what_was_missed_is_held_over_the_next_time() -> None:
+    service = after_two_bursts(1800)
+    assert service.memory is not None
+    assert 1200 * PAUSES < service.memory.pause_s < 2000 * PAUSES
+    before = service.ordered
+    assert set(service.passes(1800, 0.5)) == {before}
+    assert service.passes(1800, 0.5)[-1] < before
+
+
+def test_a_pause_of_hours_is_not_held_over() -> None:
+    memory = after_two_bursts(2 * int(MOST_PAUSE_S)).memory
+    assert memory is not None
+    assert memory.pause_s == 0
+
+
+@pytest.mark.parametrize(
+    ("outstanding", "ago_s", "pause_s"),
+    [(41.0, 600.0, 600 * PAUSES), (39.0, 600.0, 0.0), (41.0, MOST_PAUSE_S + 60, 0.0)],
+)
+def test_what_was_taken_away_was_missed_where_requests_wait_for_it(
+    outstanding: float, ago_s: float, pause_s: float
+) -> None:
+    # Of seven two went; five that are up have room for twice their target depth of four each.
+    memory, look = steady()
+    memory = replace(memory, gone=(Gone(7, 5, look.now - ago_s),))
+    found = decide(memory, replace(look, ordered=7, outstanding=outstanding))
+    assert found.pause_s == pytest.approx(pause_s)
+
+
+def test_a_load_that_is_mostly_new_has_not_come_back() -> None:
+    service = Service(cold_start_s=45)
+    service.passes(900, 0.5)
+    service.passes(300, 2.5)
+    service.passes(1200, 0.5)
+    fewer = service.ordered
+    service.passes(120, 15.0)
+    assert service.ordered > 4 * fewer
+    assert service.memory is not None
+    assert service.memory.pause_s == 0
+
+
+def test_a_pause_is_forgotten_in_days() -> None:
+    memory, look = steady(pause_s=2000.0)
+    for second in range(0, 3600, 10):
+        now = look.now + second
+        memory = decide(memory, replace(look, now=now, taken=dict.fromkeys(look.taken, (now, 0.0))))
+    assert memory.pause_s == pytest.approx(2000 * math.exp(-1 / 24), rel=0.001)
+
+
+def steady(**changed: Any) -> tuple[Memory, Look]:
+    """Five replicas at 4.5 requests/s, each of which carries one; and the look that follows."""
+    service = Service(ordered=5, up=5)
+    service.passes(1800, 4.5)
+    assert service.memory is not None
+    memory = replace(service.memory, residence_s=RESIDENCE_S, requests=0.0, stays_s=0.0, **changed)
+    service.now += 1
+    service.taken += 4.5
+    return memory, service.look(4.5)
+
+
+@pytest.mark.parametrize(("cold_start_s", "wanted"), [(0.0, 15), (40.0, 11), (240.0, 7)])
+def test_a_backlog_is_drained_over_the_time_that_more_take_to_come(cold_start_s: float, wanted: int) -> None:
+    # 600 over twice the target depth of five: 10 requests/s in a minute, 6 in 100 s, 2 in 300 s; and 4.5 that come.
+    memory, look = steady(cold_start_s=cold_start_s)
+    assert decide(memory, replace(look, outstanding=2 * 4 * 5 + 600)).answer == wanted
+
+
+@pytest.mark.parametrize(
+    ("level", "answer", "why"),
+    [
+        # Four spreads of 0.25, a mean of 300 s of a rate that is felt for 2 s: 4 · 0.25 · √(2 / 300) = 0.08 by chance.
+        (4.05, 5, "5 kept"),
+        (4.12, 6, "up to 6"),
+        (2.66, 5, "5 kept"),
+        (2.58, 5, "5 held, 4 would do"),
+    ],
+)
+def test_what_is_needed_by_chance_changes_nothing(level: float, answer: int, why: str) -> None:
+    memory, look = steady(spread=0.25)
+    memory = replace(memory, level=level, rate=level + 0.001)
+    taken = {name: (look.now, memory.seen.taken[name][1]) for name in look.taken}
+    found = decide(memory, replace(look, taken={**taken, "r0": (look.now, taken["r0"][1] + level)}))
+    assert (found.answer, found.reason.partition(":")[0]) == (answer, why)
+
+
+@pytest.mark.parametrize(
+    ("taken", "queued", "rate"),
+    [
+        pytest.param(8.0, 12.0, 10.0, id="what waits has come too"),
+        pytest.param(40.0, -20.0, 10.0, id="what waited before has not come now"),
+        pytest.param(0.0, -20.0, 0.0, id="who gave up has not come"),
+    ],
+)
+def test_what_comes_is_what_is_taken_and_what_is_queued_more(taken: float, queued: float, rate: float) -> None:
+    first = decide(None, replace(LOOK, taken={"a": (0.0, 900.0)}, queued=30.0))
+    second = decide(first, replace(LOOK, now=2.0, taken={"a": (2.0, 900.0 + taken)}, queued=30.0 + queued))
+    assert second.rate == pytest.approx(rate)
+
+
+def test_a_replica_that_is_up_and_not_heard_takes_what_the_queue_has_less() -> None:
+    first = decide(None, replace(LOOK, taken={"a": (0.0, 900.0)}, queued=30.0))
+    second = decide(first, replace(LOOK, now=2.0, up=2, taken={"a": (2.0, 904.0)}, queued=10.0))
+    assert second.rate == pytest.approx(2.0)
 
 
 def test_bursts_keep_more_than_an_even_rate_of_the_same_mean() -> None:
@@ -147,14 +303,17 @@ def test_the_last_replica_goes_only_when_idle() -> None:
     assert decide(None, replace(LOOK, least=0, ordered=1, outstanding=0.01)).answer == 1
     assert decide(None, replace(LOOK, least=0, ordered=1, outstanding=0)).answer == 0
     two = {"a": (0.0, 0.0), "b": (0.0, 0.0)}
-    assert decide(None, replace(LOOK, least=0, ordered=2, up=2, outstanding=0, taken=two)).answer <= 1
+    two_left = decide(None, replace(LOOK, least=0, ordered=2, up=2, outstanding=0, taken=two))
+    assert two_left.answer == 2
+    later = replace(LOOK, now=10.0, least=0, ordered=2, up=2, outstanding=0, taken=two)
+    assert decide(replace(two_left, cold_start_s=2.0), later).answer == 1, "Ray Serve goes to none from one alone"
 
 
 def test_stale_counts_hold_what_is_ordered() -> None:
     service = Service(ordered=3, up=3)
     service.passes(200, 2.0)
     assert service.memory is not None
-    service.memory = replace(service.memory, ordered=3)
+    service.memory = replace(service.memory, seen=replace(service.memory.seen, ordered=3))
     silent = replace(service.look(0.0), ordered=3, outstanding=0.0, least=0)
     memory = service.memory
     for second in range(int(STALE_S) + 2):
@@ -166,6 +325,24 @@ def test_stale_counts_hold_what_is_ordered() -> None:
         silent, now=service.now + 61, taken={"r0": (service.now + 61, service.taken + 120)}, up=1, ordered=1
     )
     assert decide(memory, again).level == pytest.approx(memory.level)
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 12])
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_what_came_in_a_silence_did_not_come_in_its_last_second(seconds: int, is_heard: bool) -> None:
+    service = Service(depth=16.0)
+    service.passes(900, 2.0)
+    assert service.memory is not None
+    memory, before, silent = service.memory, service.ordered, service.look(2.0)
+    for second in range(1, seconds):
+        now = service.now + second
+        memory = decide(memory, replace(silent, now=now, taken=silent.taken if is_heard else {}))
+    service.now += seconds
+    service.taken += 2.0 * seconds
+    memory = decide(memory, service.look(2.0))
+    assert memory.rate == pytest.approx(2.0)
+    assert memory.level == pytest.approx(service.memory.level)
+    assert memory.answer == before
 
 
 def test_without_a_word_of_any_replica_none_goes_and_more_come_by_queue_depth() -> None:
@@ -183,9 +360,9 @@ def test_while_one_replica_says_nothing_more_may_come_and_none_goes() -> None:
 def test_a_replica_counts_from_when_it_is_first_heard() -> None:
     first = decide(None, replace(LOOK, taken={"a": (0.0, 900.0)}))
     second = decide(first, replace(LOOK, now=2.0, up=2, taken={"a": (2.0, 904.0), "late": (2.0, 1e6)}))
-    assert second.rate == pytest.approx(2.0)
+    assert second.rate == first.rate
     third = decide(second, replace(LOOK, now=4.0, up=2, taken={"a": (4.0, 904.0), "late": (4.0, 1e6 + 8)}))
-    assert second.rate < third.rate < 4.0
+    assert first.rate < third.rate < 4.0
 
 
 def test_a_replica_that_is_gone_or_begins_anew_takes_nothing_away() -> None:
@@ -276,6 +453,7 @@ class Context:
     capacity_adjusted_min_replicas: int = 0
     capacity_adjusted_max_replicas: int = 5
     total_num_requests: float = 20.0
+    total_queued_requests: float | None = None
     current_time: float | None = 100.0
     raw_metrics: Any = field(default_factory=lambda: reports(r1=1.0))
     policy_state: dict[str, Any] = field(default_factory=dict)
@@ -284,7 +462,7 @@ class Context:
 def test_ray_serve_keeps_the_memory_from_call_to_call() -> None:
     count, state = queue_depth(Context(total_num_requests=9, raw_metrics={TAKEN: {**reports(r1=7.0)[TAKEN], "r2": []}}))
     assert count == 3
-    assert state["memory"].taken == {"r1": (99.5, 7.0)}
+    assert state["memory"].seen.taken == {"r1": (99.5, 7.0)}
     assert queue_depth(Context(policy_state=state, current_time=100.2))[0] == 3
     assert queue_depth(Context())[0] == 5
 
@@ -321,6 +499,11 @@ def test_it_never_raises_holds_what_is_ordered_and_says_so_once(
     assert "memory" in queue_depth(Context(policy_state=state))[1]
 
 
+def test_a_look_that_lacks_a_number_forgets_nothing() -> None:
+    _, state = queue_depth(Context())
+    assert queue_depth(Context(current_time=None, policy_state=state))[1]["memory"] == state["memory"]
+
+
 def test_negative_numbers_are_none() -> None:
     assert queue_depth(Context(total_num_requests=-5.0, raw_metrics=reports(r1=-1.0)))[0] == 0
 
@@ -346,10 +529,26 @@ def test_each_change_of_what_is_ordered_is_logged_once_with_its_reason(caplog: p
     assert record.getMessage() == "replicas from 1 to 5: up to 5: 20.0 outstanding requests, 4 per replica"
     scaling = vars(record)["scaling"]
     assert (scaling["from"], scaling["to"], scaling["reason"]) == (1, 5, record.getMessage().partition(": ")[2])
+    told = {name: scaling[name] for name in ("from", "to", "cause", "reason")}
+    assert state[TOLD] == told | {"at": 101.5}, "it stays as it was told"
+    assert json.loads(json.dumps(state[TOLD])) == state[TOLD]
+
+
+def test_each_cause_is_one_that_the_operator_knows() -> None:
+    service = Service(least=0)
+    seen = {service.memory.cause for rate in (0.0, 3.0, 0.0) for _ in service.passes(600, rate) if service.memory}
+    service.passes(1, 3.0)
+    assert service.memory is not None
+    silent = replace(service.look(3.0), now=service.now + STALE_S + 1)
+    seen.add(decide(service.memory, replace(silent, taken=service.memory.seen.taken)).cause)
+    unheard = replace(service.look(3.0), now=service.now + 2, taken={})
+    seen.add(decide(service.memory, unheard).cause)
+    assert seen == set(get_args(ScalingCause))
 
 
 def test_a_change_that_is_not_its_own_is_said_to_be(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     _, state = queue_depth(Context())
-    queue_depth(Context(target_num_replicas=2, current_time=101.5, policy_state=state))
+    _, state = queue_depth(Context(target_num_replicas=2, current_time=101.5, policy_state=state))
     assert "from 1 to 2: Ray Serve's own" in caplog.text
+    assert state[TOLD]["cause"] == "Bounds"

@@ -1,6 +1,7 @@
 """The side port: one scrape, what providers say at the moment, and a port that is taken at first."""
 
 import asyncio
+import json
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -49,6 +50,16 @@ async def status_once_open(url: str) -> int:
 
 def test_the_port_is_the_one_that_the_operator_asks() -> None:
     assert ports.SIDE == REPLICA_PORT
+
+
+async def test_what_a_provider_is_awaited_for_stands_beside_the_others() -> None:
+    async def asked() -> dict[str, int]:
+        await asyncio.sleep(0)
+        return {"to": 2}
+
+    async with serving({"scaling": asked, "engine": lambda: "Ready"}, CollectorRegistry()) as url:
+        status, text = await get(f"{url}/state")
+    assert (status, json.loads(text)) == (200, {"scaling": {"to": 2}, "engine": "Ready"})
 
 
 async def test_metrics_are_those_of_the_registry() -> None:

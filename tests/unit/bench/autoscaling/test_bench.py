@@ -4,11 +4,9 @@ from typing import Any
 import pytest
 
 from tests.bench.autoscaling import bench
-from tests.bench.autoscaling.bench import KEYS, compared, curve, headline, plan
-from tests.bench.autoscaling.candidates import Candidate
+from tests.bench.autoscaling.bench import KEYS, compared, headline, plan
 from tests.bench.autoscaling.cases import Case
 from tests.bench.autoscaling.figures import Point
-from tests.bench.autoscaling.known.fixed import Static
 from tests.bench.autoscaling.simulation import Outcome
 from tests.unit.bench.autoscaling.fleets import PLAIN, workload
 
@@ -18,12 +16,19 @@ def points(*pairs: tuple[int, float], changes: float = 10) -> list[Point]:
     return [Point(hours, (Outcome(10_000, violations, hours, changes, 0),) * 3) for violations, hours in pairs]
 
 
+TUNING = Case("tuning", PLAIN, lambda _seed, _among: workload((0, 1, 1)))
+
+
 @pytest.mark.parametrize(
     ("environment", "why"),
     [
         ({"TRACES": "/nowhere"}, "TRACES=/nowhere: no such directory"),
         ({"COLD": "5,x"}, "COLD=5,x: give seconds"),
+        ({"COLD": "-100"}, "COLD=-100: give seconds"),
+        ({"COLD": "nan"}, "COLD=nan: give seconds"),
         ({"SEEDS": "0"}, "SEEDS=0: give a count"),
+        ({"QUICK": "true"}, "QUICK=true: give 1"),
+        ({"QUICK": "1", "SEEDS": "0"}, "SEEDS=0: give a count"),
         ({"SEEDS": "-1"}, "SEEDS=-1: give a count"),
         ({"CASES": "servegen,nothing"}, "there is no nothing; name some of servegen"),
     ],
@@ -33,6 +38,7 @@ def test_bad_variables_are_named(
 ) -> None:
     known = [Case(name, PLAIN, lambda _seed, _among: workload((0, 1, 1))) for name in ("servegen", "step", "bursts")]
     monkeypatch.setattr(bench, "cases", lambda _: known)
+    monkeypatch.setattr(bench, "tuning", lambda _: TUNING)
     with pytest.raises(ValueError, match=why):
         plan({"TRACES": str(tmp_path), **environment})
 
@@ -40,22 +46,19 @@ def test_bad_variables_are_named(
 def test_a_quick_look_is_two_workloads_at_one_cold_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [Case(name, PLAIN, lambda _seed, _among: workload((0, 1, 1))) for name in ("servegen", "step", "bursts")]
     monkeypatch.setattr(bench, "cases", lambda _: known)
+    monkeypatch.setattr(bench, "tuning", lambda _: TUNING)
     found = plan({"TRACES": str(tmp_path), "QUICK": "1"})
     assert [case.name for case in found.cases] == ["servegen", "step"]
     assert (found.cold_starts_s, found.seeds) == ((45.0,), 3)
+    assert plan({"TRACES": str(tmp_path), "QUICK": "1", "SEEDS": "2", "CASES": ""}).seeds == 2
     assert plan({"TRACES": str(tmp_path)}).seeds == 10
 
 
-def test_a_curve_holds_the_settings_on_either_side_of_the_aim() -> None:
-    # Seats for four at once, and twelve come: three replicas are the fewest that are in time.
-    crowd = workload(*[(64.0, 1, 80)] * 12, seconds=70)
-    engine = PLAIN._replace(step_s=0.03125)
-    counts = Candidate(lambda _n, _c, count: Static(int(count)), tuple(float(count) for count in range(1, 13)), "")
-    found = curve(counts, Case("crowd", engine, lambda _seed, _among: crowd), [crowd], 0)
-    first = next(point.setting for point in found if point.violations() == 0)
-    assert first - 1 in [point.setting for point in found]
-    assert 3 <= first <= 12
-    assert len(found) <= 4
+def test_what_it_was_tuned_on_is_run_where_it_is_named_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "cases", lambda _: [Case("step", PLAIN, lambda _seed, _among: workload((0, 1, 1)))])
+    monkeypatch.setattr(bench, "tuning", lambda _: TUNING)
+    assert [case.name for case in plan({"TRACES": str(tmp_path)}).cases] == ["step"]
+    assert plan({"TRACES": str(tmp_path), "CASES": "tuning"}).cases == (TUNING,)
 
 
 def test_ours_beside_the_best_the_best_that_scales_and_the_oracle() -> None:

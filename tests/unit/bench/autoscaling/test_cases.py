@@ -34,6 +34,12 @@ def test_what_there_is(directory: Path) -> None:
     assert names == ["servegen", "azure-x2", "azure-x6", "azure-x18", "mooncake", "step", "bursts"]
 
 
+def test_a_folder_that_lacks_a_trace_is_told_which(directory: Path) -> None:
+    (directory / "servegen-m-small.csv").unlink()
+    with pytest.raises(ValueError, match=r"lacks servegen-m-small.csv; docs/benchmarks/autoscaling.md"):
+        cases(directory)
+
+
 def test_seeds_of_servegen_spread_over_days_8_to_14_and_tuning_over_the_days_before(directory: Path) -> None:
     report, before = named(cases(directory), "servegen"), tuning(directory)
     # Day n has n requests/s, of which a 64th is taken.

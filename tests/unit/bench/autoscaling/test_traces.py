@@ -2,7 +2,9 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +35,25 @@ def test_a_file_of_another_form_is_named(tmp_path: Path) -> None:
     file.write_text("time,prompt\n1,2\n")
     with pytest.raises(ValueError, match=r"azure.csv: its first line must be TIMESTAMP,ContextTokens,GeneratedTokens"):
         azure(file)
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "why"),
+    [
+        (azure, "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,374,x\n", r"trace:2: .*'x'"),
+        (azure, "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,374\n", "trace:2: "),
+        (azure, "TIMESTAMP,ContextTokens,GeneratedTokens\n", "trace: no request is in it"),
+        (mooncake, '{"timestamp": 1}\n', r"trace:1: .*hash_ids"),
+        (mooncake, "", "trace: no request is in it"),
+        (servegen, "start_s,requests_per_s,cv\n0,1,1\n600,many,1\n", r"trace:3: .*'many'"),
+        (servegen, "start_s,requests_per_s,cv\n", "start_s must grow by the same number"),
+    ],
+)
+def test_a_line_of_another_form_is_named(read: Callable[[Path], Any], text: str, why: str, tmp_path: Path) -> None:
+    file = tmp_path / "trace"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=why):
+        read(file)
 
 
 def test_of_mooncake_only_what_no_earlier_prompt_began_with_is_read(tmp_path: Path) -> None:

@@ -48,6 +48,24 @@ def test_a_pod_that_is_a_replica_says_nothing_of_parts() -> None:
     assert "llmservice.io/replica-pods" not in group["template"]["metadata"]["labels"]
 
 
+def test_a_prefetched_model_is_there_before_a_worker_is_asked_for() -> None:
+    model = {"source": "s3://bucket/m", "cacheClaim": "cache", "credentialsSecretRef": {"name": "keys"}}
+    plain, ahead = (ray_service(model=model | {"prefetch": each}, replicas=3) for each in (False, True))
+    assert (workers(plain)["replicas"], workers(ahead)["replicas"]) == (3, 0)
+    heads = [each["rayClusterConfig"]["headGroupSpec"]["template"]["spec"] for each in (plain, ahead)]
+    assert "initContainers" not in heads[0]
+    (fetch,) = heads[1]["initContainers"]
+    (of_worker,) = workers(ahead)["template"]["spec"]["initContainers"]
+    assert fetch == of_worker, "the same bytes, in the same place, with the same keys"
+    assert {mount["name"] for mount in fetch["volumeMounts"]} <= {volume["name"] for volume in heads[1]["volumes"]}
+
+
+def test_prefetching_makes_no_other_revision() -> None:
+    model = {"source": "s3://bucket/m", "cacheClaim": "cache"}
+    names = {revision_name("m", spec(model=model | {"prefetch": each}), APool().build()) for each in (False, True)}
+    assert len(names) == 1
+
+
 @pytest.mark.parametrize(("replicas", "least"), [(0, 0), (1, 0), (2, 3), (3, 5)])
 def test_one_pod_of_a_pipeline_may_go_at_a_time(replicas: int, least: int) -> None:
     wanted = spec(replicas=replicas, engine={"pipelineParallel": 2})
@@ -141,6 +159,13 @@ def test_what_is_beyond_a_batch_waits_up_to_a_bound_and_the_rest_is_refused_with
     (deployment,) = application("llm", worker_args("m", spec(), APool().build()), found)["deployments"]
     assert deployment["max_ongoing_requests"] > 8 + 4, "Ray Serve must not let wait what the replica refuses"
     assert deployment["backpressure_config"] == {"status_code": 503, "retry_after_s": 1}
+
+
+def test_a_time_of_more_than_a_week_counts_as_a_week() -> None:
+    long = {"upDelay": "169h", "downDelay": "200h", "idleAfter": "9999h"}
+    found = live_args(spec(scaling=long, rollout={"drain": "9999h"}))
+    delays = (found.scaling.up_delay_s, found.scaling.down_delay_s, found.scaling.idle_after_s, found.drain_s)
+    assert delays == (604800,) * 4
 
 
 def test_a_changed_drain_is_taken_over_by_a_running_engine() -> None:
