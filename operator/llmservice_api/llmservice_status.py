@@ -14,6 +14,9 @@ class RevisionStatus(ApiModel):
     pending: str | None = Field(default=None, description="Revision that is coming up.")
     pending_since: str | None = Field(default=None, description="When the pending revision was begun, RFC 3339.")
     draining_since: str | None = Field(default=None, description="When the route left the older revisions, RFC 3339.")
+    no_room_beside: str | None = Field(
+        default=None, description="Why the revision before went before the pending one is up, where it did."
+    )
 
 
 class PassedOver(ApiModel):

@@ -19,6 +19,10 @@ LABEL_REVISION: Final = f"{GROUP}/revision"
 LABEL_NAMESPACE: Final = f"{GROUP}/namespace"
 LABEL_REPLICA_PODS: Final = f"{GROUP}/replica-pods"
 """Of a worker pod that is a part of a replica: how many such pods make one; absent where the pod is a whole one."""
+POOL_ANNOTATION: Final = f"{GROUP}/pool"
+"""Of a RayService: the GPUPool that it runs on."""
+ACCELERATORS_ANNOTATION: Final = f"{GROUP}/accelerators"
+"""Of a RayService: how many of its pool its fewest replicas take, whether they are there yet or not."""
 
 NAME_MAX: Final = 40
 """Longest LLMService name: a RayService's is at most 47 characters (KubeRay) and ours adds a dash and 6 hex."""

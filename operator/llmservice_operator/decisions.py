@@ -10,9 +10,10 @@ from typing import Any, Final, get_args
 
 from llmservice_api.names import REPLICA_PORT
 from llmservice_operator.cold_start import freshest
-from llmservice_operator.engine import is_ready_worker, of_revision, ready_replicas, wanted_workers
+from llmservice_operator.engine import is_ready_worker, of_revision, ready_replicas
 from llmservice_operator.observed import Observed, rfc3339
 from llmservice_operator.resources.worker_args import bounds, pods_of_a_replica
+from llmservice_operator.shares import wanted_workers
 from llmservice_operator.waking import least_awake, wake_left
 from llmservice_worker.args import ScalingCause
 

@@ -117,11 +117,6 @@ def ready_replicas(pods: Sequence[Json]) -> int:
     return len(ready) // of_one
 
 
-def wanted_workers(clusters: Sequence[Json]) -> int:
-    """Worker pods that Ray's autoscaler wants, as KubeRay repeats it of each RayCluster."""
-    return sum((cluster.get("status") or {}).get("desiredWorkerReplicas", 0) for cluster in clusters)
-
-
 def scaling_said(ray_service: Json | None) -> tuple[str, str] | None:
     """Direction (UPSCALING, DOWNSCALING) and message of the change of replicas that Ray Serve makes now."""
     application = _application(((ray_service or {}).get("status") or {}).get("activeServiceStatus"))

@@ -84,7 +84,9 @@ async def write_status(cluster: Cluster, store: Store, plural: str, obj: Json, w
         if error.status == 404:  # deleted meanwhile: its event is on the way
             return False
         raise
-    store.put(plural, answer)
+    if answer["metadata"].get("generation") == metadata.get("generation"):
+        store.put(plural, answer)
+    # Else it was edited meanwhile: put here, the edit would be no news any more when the watch brings it.
     return True
 
 

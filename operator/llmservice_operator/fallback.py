@@ -6,11 +6,12 @@ first choice ──its pods find no node for fallbackAfter──► next pool �
                                                              └─────────────── no node again ─────────────────┘
 
 While the first choice is tried, what runs on the next pool goes on: so whether there is room is found out by asking
-for it, and nobody is moved for it in vain.
+for it, and nobody is moved for it in vain. Where no pool has room beside what serves, that goes first.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,9 +19,10 @@ from llmservice_api.base import seconds
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_operator.engine import is_worker, of_revision, ready_replicas
-from llmservice_operator.observed import Observed, instant, rfc3339
+from llmservice_operator.observed import Observed, instant, is_owned, rfc3339
 from llmservice_operator.placement import Placed, Refusal, Scene, place, with_stage
 from llmservice_operator.resources.rayservice import revision_name
+from llmservice_operator.shares import share_of
 
 Json = dict[str, Any]
 
@@ -50,17 +52,32 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class Choice:
-    """Where a service is placed, which pools were passed over, and when time may change that."""
+    """Where a service is placed, which pools were passed over, and when time may change that.
+
+    `no_room_beside`: why what serves must go before that comes up, where it must.
+    """
 
     placement: Placed | Refusal
     passed_over: tuple[PassedOver, ...] = ()
     look_again: timedelta | None = None
+    no_room_beside: str = ""
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """A revision that is there: its pool, accelerators of a stage, and those that its fewest replicas take."""
+
+    name: str
+    pool: str
+    stage: int
+    accelerators: int
 
 
 def choose(observed: Observed) -> Choice:
     """The pool for a service, given what has become of it on the pools that were chosen before."""
     spec, now = observed.spec, observed.now
-    scene = Scene(observed.pools, observed.node_labels, observed.shape, observed.taken, _proved(observed))
+    proved, own = _standing(observed)
+    scene = Scene(observed.pools, observed.node_labels, observed.shape, observed.taken, proved, own)
     before = [each for each in _remembered(observed) if scene.proved is None or each.pool != scene.proved[0]]
     stays = spec.rollout.strategy == "Recreate" and scene.proved is not None
     closed = {each.pool for each in before if stays or now < each.until}
@@ -73,12 +90,23 @@ def choose(observed: Observed) -> Choice:
             after = _with(before, current, now)
             return Choice(other, after, min(each.until for each in after if each.until > now) - now)
         waits += [left] if isinstance(other, Placed) else []
-    placement = place(spec, scene, closed)
-    if isinstance(placement, Refusal) and closed:
-        placement = place(spec, scene)
+    placement, why = _placed(spec, scene, closed)
     if isinstance(placement, Refusal) and scene.taken:
         waits.append(_FULL_AGAIN)
-    return Choice(placement, tuple(before), min(waits, default=None))
+    return Choice(placement, tuple(before), min(waits, default=None), why)
+
+
+def _placed(spec: LLMServiceSpec, scene: Scene, closed: Collection[str]) -> tuple[Placed | Refusal, str]:
+    """Beside what serves, else in its place, and why: on the pools that are not closed, else on all."""
+    alone = replace(scene, own={})
+    for without in (closed, ()) if closed else ((),):
+        beside = place(spec, scene, without)
+        if isinstance(beside, Placed):
+            return beside, ""
+        instead = place(spec, alone, without) if scene.own else beside
+        if isinstance(instead, Placed):
+            return instead, beside.message
+    return instead, ""
 
 
 def revision_of(observed: Observed, spec: LLMServiceSpec, pool: GPUPoolSpec) -> str:
@@ -87,16 +115,40 @@ def revision_of(observed: Observed, spec: LLMServiceSpec, pool: GPUPoolSpec) -> 
     return revision_name(observed.name, spec, pool, install.tracing_endpoint, install.ledger_url)
 
 
-def _proved(observed: Observed) -> tuple[str, int] | None:
-    """The pool and the accelerators of a stage with which the active revision is what the spec asks for."""
+def _standing(observed: Observed) -> tuple[tuple[str, int] | None, dict[str, int]]:
+    """Where the active revision is what the spec asks for, with its stage; and what goes on beside one that must come.
+
+    The latter is of those that serve, or drain: one that came up for another spec goes at once. It is nothing where
+    what the spec asks for is there.
+    """
+    known = observed.status.get("revision") or {}
+    active, own = known.get("active"), Counter[str]()
+    proved, is_there = None, observed.spec.rollout.strategy == "Recreate"
+    for each in _that_stand(observed, active):
+        pool = observed.pools.get(each.pool)
+        if pool is None:
+            continue
+        if each.name == revision_of(observed, with_stage(observed.spec, each.stage), pool):
+            is_there = True
+            proved = (each.pool, each.stage) if each.name == active else proved
+        elif each.name != known.get("pending"):
+            own[each.pool] += each.accelerators
+    return proved, {} if is_there else {name: count for name, count in own.items() if count}
+
+
+def _that_stand(observed: Observed, active: str | None) -> list[_Standing]:
+    """Revisions that are there, and the active one where it rests. On CPU pools none, unless one was passed over."""
     before, engine = observed.status.get("placement") or {}, observed.spec.engine
-    pool = observed.pools.get(before.get("pool", ""))
-    if pool is None or (pool.accelerator is None and "passedOver" not in before):
-        return None
-    stage = (before.get("accelerators") or 0) // (engine.pipeline_parallel or 1) or engine.tensor_parallel or 1
-    active = (observed.status.get("revision") or {}).get("active")
-    is_active = active is not None and active == revision_of(observed, with_stage(observed.spec, stage), pool)
-    return (before["pool"], stage) if is_active else None
+    found = []
+    for ref, obj in observed.children.items():
+        share = share_of(obj) if ref.plural == "rayservices" and is_owned(obj, observed.uid) else None
+        if share is not None and (share.each or "passedOver" in before):
+            stage = share.each or engine.tensor_parallel or 1
+            found.append(_Standing(ref.name, share.pool, stage, share.accelerators))
+    if active is not None and "pool" in before and observed.child("rayservices", active) is None:
+        stage = (before.get("accelerators") or 0) // (engine.pipeline_parallel or 1) or engine.tensor_parallel or 1
+        found.append(_Standing(active, before["pool"], stage, 0))
+    return found
 
 
 def _remembered(observed: Observed) -> list[PassedOver]:

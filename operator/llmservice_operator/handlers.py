@@ -54,37 +54,44 @@ class Router:
         if known is not None and (plural == BUDGETS or is_no_news(plural, known, obj)):
             return  # what was spent bears on no key's status
         self.touch(ref, obj)
+        if plural == LLMSERVICES and (known is None or known.get("spec") != obj.get("spec")):
+            self._touch_sharing(*(each for each in (known, obj) if each is not None))
         if known is not None and known["metadata"].get("labels") != obj["metadata"].get("labels"):
             self.touch(ref, known)  # the service whose label it bore
 
     def deleted(self, plural: str, obj: Json) -> None:
         """An object is gone; where another one has its name meanwhile, that one stays known."""
-        ref = ref_of(plural, obj)
-        known = self.store.get(ref)
-        if known is not None and known["metadata"].get("uid") == obj["metadata"].get("uid"):
-            self.store.remove(ref)
-        self.touch(ref, obj)
+        self.touch(self.store.deleted(plural, obj), obj)
+        if plural == LLMSERVICES:
+            self._touch_sharing(obj)
 
-    def touch(self, ref: Ref, obj: Json | None) -> None:
-        """Add the keys that an object bears on; `obj` None: it is gone and only its reference is known."""
+    def touch(self, ref: Ref, obj: Json) -> None:
+        """Add the keys that an object bears on, whether it is there or gone."""
         if ref.plural == LLMSERVICES:
             self.services.add((ref.namespace, ref.name))
         elif ref.plural == APIKEYS:
             self.api_keys.add((ref.namespace, ref.name))
         elif ref.plural == BUDGETS:
             self._touch_spenders(ref)
-        elif ref.plural in CHILDREN and obj is not None:
+        elif ref.plural in CHILDREN:
             labels = obj["metadata"].get("labels", {})
             if LABEL_SERVICE in labels:
                 self.services.add((labels.get(LABEL_NAMESPACE, ref.namespace), labels[LABEL_SERVICE]))
         else:
-            self.touch_all()
+            self.touch_shared([ref])
+
+    def touch_shared(self, refs: Collection[Ref]) -> None:
+        """Look at every LLMService again, and at the pools: what they share has changed, these objects."""
+        for service in list(self.store.of_kind(LLMSERVICES)) if refs else ():
+            self.services.add((service["metadata"]["namespace"], service["metadata"]["name"]))
+        for ref in refs:
             self._touch_pools(ref)
 
-    def touch_all(self) -> None:
-        """Look at every LLMService again: what they share has changed, or a child vanished unseen."""
-        for service in list(self.store.of_kind(LLMSERVICES)):
-            self.services.add((service["metadata"]["namespace"], service["metadata"]["name"]))
+    def _touch_sharing(self, *services: Json) -> None:
+        """Look again at the services that have one of their names: whose it is may have changed."""
+        for service in services:
+            for key in self.store.model_names.sharing(service):
+                self.services.add(key)
 
     def _touch_spenders(self, budget: Ref) -> None:
         """Look again at the keys that name the Budget: it is there, or is not."""

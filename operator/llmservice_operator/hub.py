@@ -20,7 +20,7 @@ from llmservice_operator.memory import Shape, shape, shape_of
 Json = dict[str, Any]
 
 log = logging.getLogger("llmservice")
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
+_PATIENCE_S: Final = 5.0
 _AT_ONCE: Final = 4
 _ANSWER_MAX: Final = 4 * 2**20
 _REFUSED_S: Final = 300.0
@@ -45,15 +45,19 @@ class Hub:
         """The model's shape; None where it cannot be known here: another source, private, or no answer."""
         if self._url is None or not model.source.startswith("hf://") or model.endpoint not in (None, self._url):
             return None
+        of = shape_of(model)
+        if of in self._known:
+            return self._known[of]
         async with self._turn:
-            return await self._asked(self._url, model, shape_of(model))
+            return await self._asked(self._url, model, of)
 
     async def _asked(self, url: str, model: ModelSpec, of: str) -> Shape | None:
         now = self._monotonic()
         if of in self._known or any(now < self._not_before.get(what, now) for what in (of, _ALL)):
             return self._known.get(of)
         try:
-            self._known[of] = await self._read(url, model)
+            async with asyncio.timeout(_PATIENCE_S):
+                self._known[of] = await self._read(url, model)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             is_away = isinstance(error, aiohttp.ClientConnectionError | TimeoutError)
             self._not_before[_ALL if is_away else of] = self._monotonic() + (_AWAY_S if is_away else _REFUSED_S)
@@ -68,7 +72,7 @@ class Hub:
 
     async def _object(self, url: str) -> Json:
         text = b""
-        async with self._session.get(URL(url, encoded=True), timeout=_TIMEOUT, raise_for_status=True) as response:
+        async with self._session.get(URL(url, encoded=True), raise_for_status=True) as response:
             async for chunk in response.content.iter_chunked(65536):
                 text += chunk
                 if len(text) > _ANSWER_MAX:

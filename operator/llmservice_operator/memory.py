@@ -68,7 +68,10 @@ def remembered(status: Json, model: ModelSpec) -> Shape | None:
     known = dict((status.get("model") or {}).get("shape") or {})
     if known.pop("of", None) != shape_of(model):
         return None
-    return Shape(**{to_snake(key): value for key, value in known.items()})
+    try:
+        return Shape(**{to_snake(key): value for key, value in known.items()})
+    except TypeError:  # another version's
+        return None
 
 
 def to_wire(found: Shape, model: ModelSpec) -> Json:

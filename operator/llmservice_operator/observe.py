@@ -15,12 +15,11 @@ from llmservice_operator.resources.adapters import adapter_claims
 from llmservice_operator.resources.ingress import ingress_name
 from llmservice_operator.resources.worker_args import claim_of
 from llmservice_operator.schedules import in_force
-from llmservice_operator.shares import age
 from llmservice_operator.store import Ref, Store
 
 Json = dict[str, Any]
 
-_NOT_OURS = ("ingresses", "pods", "rayclusters")
+_NOT_OURS = ("pods", "rayclusters")
 _DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
 
 
@@ -46,7 +45,7 @@ async def observe(
     Raises ValidationError where its spec is not of this schema."""
     namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
     spec = in_force(LLMServiceSpec.model_validate(service["spec"]), now)
-    own = store.children(namespace, name)
+    own = [(ref, obj) for ref, obj in store.children(namespace, name) if ref.namespace == namespace]
     there = pools(store)
     return Observed(
         now=now,
@@ -58,13 +57,13 @@ async def observe(
         children=children_of(store, install, namespace, name),
         clusters=[obj for ref, obj in own if ref.plural == "rayclusters"],
         pods=[obj for ref, obj in own if ref.plural == "pods"],
-        missing_claim=await _missing_claim(store, reader, namespace, spec),
-        missing_adapter_claim=await _missing_of(store, reader, namespace, adapter_claims(spec)),
+        missing_claim=await _missing_claim(reader, namespace, spec),
+        missing_adapter_claim=await _missing_of(reader, namespace, adapter_claims(spec)),
         has_default_class=any(map(_is_default, store.of_kind("ingressclasses"))) if install.sees_cluster else None,
         host_owner=_host_owner(store, install, namespace, name, spec),
-        taken_names=_taken_names(store, service),
+        taken_names=store.model_names.taken(service),
         shape=await _shape(models, service, spec, there),
-        taken=store.shares.beside(service, _that_end(there)),
+        taken=store.shares.beside((namespace, name), [pool for pool, has in there.items() if has.accelerator]),
     )
 
 
@@ -77,11 +76,6 @@ def pools(store: Store) -> dict[str, GPUPoolSpec]:
         except ValidationError:
             continue
     return found
-
-
-def _that_end(there: Mapping[str, GPUPoolSpec]) -> list[str]:
-    """Pools of which there are only so many accelerators."""
-    return [name for name, pool in there.items() if pool.max_nodes and pool.accelerator]
 
 
 def _node_labels(store: Store) -> list[Mapping[str, str]]:
@@ -105,54 +99,34 @@ async def _shape(
 
 def children_of(store: Store, install: Install, namespace: str, name: str) -> dict[Ref, Json]:
     """What we made for a service, as it is known now; clusters and pods are KubeRay's."""
-    own = [(ref, obj) for ref, obj in store.children(namespace, name) if ref.plural not in _NOT_OURS]
-    return dict(own + ingresses_of(store, install, namespace, name))
+    return {
+        ref: obj
+        for ref, obj in store.children(namespace, name)
+        if ref.plural not in _NOT_OURS
+        and ref.namespace == (install.namespace if ref.plural == "ingresses" else namespace)
+    }
 
 
 def ingresses_of(store: Store, install: Install, namespace: str, name: str) -> list[tuple[Ref, Json]]:
     """Ingresses that we made for a service, in the gateway's namespace."""
     return [
-        (ref, obj)
-        for ref, obj in store.children(install.namespace, name)
-        if ref.plural == "ingresses" and obj["metadata"]["labels"].get(LABEL_NAMESPACE) == namespace
+        (ref, obj) for ref, obj in children_of(store, install, namespace, name).items() if ref.plural == "ingresses"
     ]
 
 
-async def _missing_claim(store: Store, reader: Reader, namespace: str, spec: LLMServiceSpec) -> str | None:
-    return await _missing_of(store, reader, namespace, (claim_of(spec.model.source), spec.model.cache_claim))
+async def _missing_claim(reader: Reader, namespace: str, spec: LLMServiceSpec) -> str | None:
+    return await _missing_of(reader, namespace, (claim_of(spec.model.source), spec.model.cache_claim))
 
 
-async def _missing_of(store: Store, reader: Reader, namespace: str, claims: Iterable[str | None]) -> str | None:
+async def _missing_of(reader: Reader, namespace: str, claims: Iterable[str | None]) -> str | None:
     for claim in claims:
-        if claim is None or store.get(Ref("persistentvolumeclaims", namespace, claim)) is not None:
-            continue
-        if await reader.get("persistentvolumeclaims", namespace, claim) is None:
+        if claim is not None and await reader.get("persistentvolumeclaims", namespace, claim) is None:
             return claim
     return None
 
 
 def _is_default(ingress_class: Json) -> bool:
     return bool(ingress_class["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true")
-
-
-def _taken_names(store: Store, service: Json) -> dict[str, str]:
-    """Names that the gateway's shared URL gives to an older LLMService of the namespace, with that one's name."""
-    taken: dict[str, str] = {}
-    namespace, wanted = service["metadata"]["namespace"], _names(service)
-    for other in sorted(store.of_kind(LLMSERVICES, namespace), key=age):
-        if age(other) >= age(service):
-            break
-        if "deletionTimestamp" not in other["metadata"]:
-            taken = dict.fromkeys(wanted & _names(other), other["metadata"]["name"]) | taken
-    return taken
-
-
-def _names(service: Json) -> set[str]:
-    """All that a request may call it by; of an object that an older schema let in, what there is."""
-    spec = service.get("spec") or {}
-    model = spec.get("model") or {}
-    adapters = [each.get("name") for each in spec.get("adapters") or []]
-    return {model.get("name") or service["metadata"]["name"], *(model.get("aliases") or []), *adapters}
 
 
 def _host_owner(store: Store, install: Install, namespace: str, name: str, spec: LLMServiceSpec) -> str | None:

@@ -166,6 +166,10 @@ class Observed:
         """The reason that status gives for a condition."""
         return next((c["reason"] for c in self.status.get("conditions", []) if c["type"] == kind), None)
 
+    def condition_message(self, kind: str) -> str:
+        """The message that status gives for a condition, empty where it has none."""
+        return next((c.get("message", "") for c in self.status.get("conditions", []) if c["type"] == kind), "")
+
     def child(self, plural: str, name: str) -> Json | None:
         """A child of this name in the service's namespace that the service owns."""
         obj = self.children.get(Ref(plural, self.namespace, name))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from llmservice_api.gpupool import GPUPoolSpec
@@ -15,8 +16,9 @@ class Scene:
     """What placing a service looks at beside its spec.
 
     `node_labels` None: the operator may not see nodes, so nothing is refused for want of them.
-    `shape`: of its model, where it is known. `taken`: accelerators of each pool that other services have. `proved`: the
-    pool on which it has answered as the spec asks, with the accelerators of a stage there: no estimate knows better.
+    `shape`: of its model, where it is known. `taken`: accelerators of each pool that other services have; `own`: that
+    its own revisions have which go on until the wanted one answers. `proved`: the pool on which it has answered as the
+    spec asks, with the accelerators of a stage there: no estimate knows better.
     """
 
     pools: Mapping[str, GPUPoolSpec]
@@ -24,6 +26,7 @@ class Scene:
     shape: Shape | None = None
     taken: Mapping[str, int] = field(default_factory=dict)
     proved: tuple[str, int] | None = None
+    own: Mapping[str, int] = field(default_factory=dict)
 
     def nodes(self, pool: GPUPoolSpec) -> int | None:
         """How many nodes bear the pool's labels; None: that cannot be seen."""
@@ -47,7 +50,7 @@ class Candidate:
         accelerator = _pool(self).accelerator
         if accelerator is None:
             return self.spec.engine.tensor_parallel or 1
-        if self.scene.proved is not None and self.scene.proved[0] == self.pool_name:
+        if self.scene.proved is not None and self.is_there:
             return self.scene.proved[1]
         return fewest(self.spec, self.scene.shape, accelerator)
 
@@ -55,6 +58,11 @@ class Candidate:
     def stages(self) -> int:
         """Nodes that share a replica."""
         return self.spec.engine.pipeline_parallel or 1
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it runs on the pool as the spec asks, and so takes nothing more of it."""
+        return self.scene.proved is not None and self.scene.proved[0] == self.pool_name
 
 
 @dataclass(frozen=True)
@@ -139,8 +147,7 @@ def memory_does_not_fit(candidate: Candidate) -> Refusal | None:
 def pool_is_full(candidate: Candidate) -> Refusal | None:
     """Other services have so many of the pool's accelerators that a replica finds no room within maxNodes."""
     pool, taken = _pool(candidate), candidate.scene.taken.get(candidate.pool_name, 0)
-    is_there = candidate.scene.proved is not None and candidate.scene.proved[0] == candidate.pool_name
-    if pool.accelerator is None or not pool.max_nodes or is_there:
+    if pool.accelerator is None or not pool.max_nodes or candidate.is_there:
         return None
     wanted = (candidate.stage or 1) * candidate.stages
     there = pool.max_nodes * pool.accelerator.per_node
@@ -150,6 +157,23 @@ def pool_is_full(candidate: Candidate) -> Refusal | None:
         Reason.POOL_FULL,
         f"pool {candidate.pool_name} has {there} accelerators (spec.maxNodes {pool.max_nodes} of "
         f"{pool.accelerator.per_node}), other services take {taken} of them, and a replica needs {wanted}",
+    )
+
+
+def no_room_for_two(candidate: Candidate) -> Refusal | None:
+    """A replica finds no room beside what serves already, which would have to go first."""
+    pool, name, scene = _pool(candidate), candidate.pool_name, candidate.scene
+    own, nodes = scene.own.get(name, 0), pool.max_nodes or scene.nodes(pool)
+    if pool.accelerator is None or own == 0 or nodes is None or candidate.is_there:
+        return None
+    taken, wanted = scene.taken.get(name, 0), (candidate.stage or 1) * candidate.stages
+    there = nodes * pool.accelerator.per_node
+    if taken + own + wanted <= there:
+        return None
+    return Refusal(
+        Reason.POOL_FULL,
+        f"pool {name} has {there} accelerators, of which other services take {taken} and what serves {own}, and a new "
+        f"replica needs {wanted}",
     )
 
 
@@ -199,6 +223,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     no_node_matches,
     nodes_do_not_fit,
     pool_is_full,
+    no_room_for_two,
 )
 
 
@@ -208,19 +233,23 @@ def place(spec: LLMServiceSpec, scene: Scene, without: Collection[str] = ()) -> 
     `without`: pools that are not tried, since they had no node.
     """
     named, pools = list(spec.placement.pools), scene.pools
-    order = named or sorted(pools, key=lambda name: (_price(pools[name]), name))
-    if not order:
+    if not (named or pools):
         return Refusal(
             Reason.NO_POOL, "there is no GPUPool: create one (manifests/samples/cpu-pool.yaml is an example)"
         )
-    refusals = []
-    for name in (each for each in order if each not in without):
+    why = "first of spec.placement.pools that fits" if named else "cheapest pool that fits"
+    fits, refusals = [], []
+    for name in (each for each in named or sorted(pools) if each not in without):
         candidate = Candidate(spec, name, pools.get(name), scene)
         refusal = _first_refusal(candidate)
-        if refusal is None:
-            why = "first of spec.placement.pools that fits" if named else "cheapest pool that fits"
-            return _placed(candidate, why if scene.node_labels is not None else f"{why}; {_UNSEEN}")
-        refusals.append(refusal)
+        if refusal is not None:
+            refusals.append(refusal)
+            continue
+        fits.append(_placed(candidate, why if scene.node_labels is not None else f"{why}; {_UNSEEN}"))
+        if named:
+            break
+    if fits:
+        return min(fits, key=_cheapness)
     if not refusals:
         return Refusal(Reason.NO_NODE, "no other pool may be tried")
     return Refusal(refusals[0].reason, "; ".join(refusal.message for refusal in refusals))
@@ -260,8 +289,10 @@ def _pool(candidate: Candidate) -> GPUPoolSpec:
     return candidate.pool
 
 
-def _price(pool: GPUPoolSpec) -> float:
-    return float(pool.price_per_hour) if pool.price_per_hour else float("inf")
+def _cheapness(placed: Placed) -> float:
+    """By what a replica takes of the nodes: a large node may be the cheaper one for a small part of it."""
+    cost = price(placed, 1)
+    return inf if cost is None else cost
 
 
 def matches(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:

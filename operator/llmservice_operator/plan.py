@@ -1,6 +1,6 @@
 """The decision: from what is observed to what is applied, deleted and said. Pure; nothing here reads or writes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -9,19 +9,16 @@ from urllib.parse import urlsplit
 from llmservice_api.base import seconds
 from llmservice_api.names import SERVE_PORT
 from llmservice_api.reasons import ConditionType, Reason
-from llmservice_operator import adapters
 from llmservice_operator.conditions import Finding, false, true
 from llmservice_operator.engine import (
     EngineState,
     engine_state,
     has_no_engine,
     of_revision,
-    silent_workers,
-    wanted_workers,
 )
 from llmservice_operator.fallback import Choice, choose, revision_of
 from llmservice_operator.hibernation import NO_REST, Rest, held, rest, rests
-from llmservice_operator.observed import Observed, Question, instant, is_owned
+from llmservice_operator.observed import Observed, instant, is_owned
 from llmservice_operator.placement import Placed, Refusal
 from llmservice_operator.resources.disruptionbudget import make_disruption_budget
 from llmservice_operator.resources.ingress import ingress_name, make_ingress
@@ -29,19 +26,13 @@ from llmservice_operator.resources.metadata import is_intact
 from llmservice_operator.resources.networkpolicy import make_network_policy
 from llmservice_operator.resources.rayservice import make_ray_service
 from llmservice_operator.resources.service import make_service
-from llmservice_operator.resources.worker_args import bounds, tasks
-from llmservice_operator.rollout import Revisions, Rollout, step
+from llmservice_operator.resources.worker_args import bounds
+from llmservice_operator.rollout import Revisions, Rollout, hold, step
+from llmservice_operator.shares import wanted_workers
 from llmservice_operator.store import Ref, ref_of
 from llmservice_operator.waking import least_awake
 
 Json = dict[str, Any]
-
-_ASKED_DOWNLOADS: Final = 4
-"""Pods that are asked how far they are; with a shared volume one downloads and the others wait."""
-_ASKED_DEAD: Final = 4
-"""How many workers without an engine are asked why."""
-_HURT_PATIENCE_S: Final = 5
-"""How long a revision that has lost an engine may take to show that another one answers."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +107,8 @@ def decide(observed: Observed) -> Plan:
     choice = choose(observed)
     if isinstance(choice.placement, Refusal):
         placed = false(ConditionType.PLACED, choice.placement.reason, choice.placement.message)
-        return _unchanged(observed, Plan(accepted, placed, choice=choice, engines=_engines(observed)))
-    return replace(_placed(observed, accepted, choice.placement), choice=choice)
+        return _without_place(observed, Plan(accepted, placed, choice=choice))
+    return _placed(observed, accepted, choice, choice.placement)
 
 
 def _accepted(observed: Observed) -> Finding:
@@ -134,15 +125,16 @@ def _accepted(observed: Observed) -> Finding:
     return true(ConditionType.ACCEPTED, Reason.VALID)
 
 
-def _placed(observed: Observed, accepted: Finding, placement: Placed) -> Plan:
+def _placed(observed: Observed, accepted: Finding, choice: Choice, placement: Placed) -> Plan:
     wanted = revision_of(observed, placement.spec, placement.pool)
     engines = _engines(observed, wanted)
-    rollout = _rollout(observed, wanted, engines)
+    rollout = _rollout(observed, wanted, engines, in_its_place=bool(choice.no_room_beside))
     settled = rollout.active if rollout.pending is None else None
     plan = Plan(
         accepted=accepted,
         placed=true(ConditionType.PLACED, Reason.POOL_CHOSEN, f"pool {placement.pool_name}: {placement.message}"),
         pool=placement.pool_name,
+        choice=choice,
         wanted=wanted,
         rollout=rollout,
         engines=engines,
@@ -200,35 +192,63 @@ def address(observed: Observed, revision: str) -> str | None:
     return f"{ip}:{SERVE_PORT}" if ip and ip != "None" else None
 
 
-def _rollout(observed: Observed, wanted: str, engines: dict[str, EngineState]) -> Rollout:
-    remembered = observed.status.get("revision") or {}
+def _rollout(observed: Observed, wanted: str, engines: dict[str, EngineState], *, in_its_place: bool) -> Rollout:
     answered = observed.engine_probe is not None and observed.engine_probe.answered
     up = engines[wanted].up and address(observed, wanted) is not None
-    resting = {wanted} if rests(observed, wanted) else set()
     return step(
-        Revisions(
-            wanted=wanted,
-            existing=resting | set(revisions(observed)),
-            active=remembered.get("active"),
-            pending=remembered.get("pending"),
-            pending_since=_instant_of(remembered.get("pendingSince")),
-            draining_since=_instant_of(remembered.get("drainingSince")),
-        ),
+        _known_revisions(observed, wanted),
         wanted_answers=up and (answered or observed.is_verified(wanted)),
         routed=_route_is_proved(observed),
-        strategy=observed.spec.rollout.strategy,
+        strategy="Recreate" if in_its_place else observed.spec.rollout.strategy,
         deadline=timedelta(seconds=seconds(observed.spec.rollout.progress_deadline)),
-        drain=timedelta(seconds=seconds(observed.spec.rollout.drain)),
+        drain=_drain(observed),
         now=observed.now,
+    )
+
+
+def _known_revisions(observed: Observed, wanted: str) -> Revisions:
+    remembered = observed.status.get("revision") or {}
+    resting = {wanted} if rests(observed, wanted) else set()
+    return Revisions(
+        wanted=wanted,
+        existing=resting | set(revisions(observed)),
+        active=remembered.get("active"),
+        pending=remembered.get("pending"),
+        pending_since=_instant_of(remembered.get("pendingSince")),
+        draining_since=_instant_of(remembered.get("drainingSince")),
+        edited=observed.status.get("observedGeneration") != observed.generation,
+    )
+
+
+def _drain(observed: Observed) -> timedelta:
+    return timedelta(seconds=seconds(observed.spec.rollout.drain))
+
+
+def _without_place(observed: Observed, plan: Plan) -> Plan:
+    """No pool takes it: the active revision goes on serving, or resting, and no other keeps what it has of a pool."""
+    if observed.spec.paused:
+        return _unchanged(observed, replace(plan, engines=_engines(observed)))
+    known = _known_revisions(observed, (observed.status.get("revision") or {}).get("active") or "")
+    rollout = hold(known, routed=_route_is_proved(observed), drain=_drain(observed), now=observed.now)
+    active = rollout.active
+    return replace(
+        plan,
+        wanted=active,
+        rollout=rollout if active else None,
+        engines=_engines(observed, active),
+        rest=held(observed, active, revisions(observed)) if active else NO_REST,
+        delete=_leftovers(observed, rollout, NO_REST),
     )
 
 
 def _unchanged(observed: Observed, plan: Plan) -> Plan:
     """What stays as it is while the spec cannot be carried out: the active revision goes on serving, or resting."""
-    active, existing = (observed.status.get("revision") or {}).get("active"), revisions(observed)
+    remembered, existing = observed.status.get("revision") or {}, revisions(observed)
+    active = remembered.get("active")
     if active is None or not (active in existing or rests(observed, active)):
         return replace(plan, rollout=None, rest=NO_REST)
-    rollout = Rollout(active, None, False, (), None, None, False, None)
+    draining_since = _instant_of(remembered.get("drainingSince"))
+    rollout = Rollout(active, None, False, (), None, draining_since, False, None)
     return replace(plan, rollout=rollout, rest=held(observed, active, existing))
 
 
@@ -267,6 +287,7 @@ def _ray_service(observed: Observed, placement: Placed, wanted: str) -> Json:
         observed.service,
         placement.spec,
         placement.pool,
+        placement.pool_name,
         wanted,
         install.gcs_store,
         install.tracing_endpoint,
@@ -283,7 +304,7 @@ def _differs(observed: Observed, plural: str, obj: Json) -> bool:
 def _leftovers(observed: Observed, rollout: Rollout, resting: Rest) -> tuple[Ref, ...]:
     """Revisions that the rollout gives up or that hibernate, Services of no revision, Ingresses of no wanted host."""
     gone = set(rollout.delete) | ({rollout.active} if resting.hibernates else set())
-    kept = (set(revisions(observed)) - gone) | {rollout.active, rollout.pending}
+    kept = (set(revisions(observed)) - gone) | {rollout.active} | ({rollout.pending} if rollout.create else set())
     host = observed.spec.endpoint.host if observed.spec.endpoint else None
     return tuple(
         ref
@@ -292,46 +313,6 @@ def _leftovers(observed: Observed, rollout: Rollout, resting: Rest) -> tuple[Ref
         or (ref.plural == "services" and is_owned(obj, observed.uid) and ref.name not in kept)
         or (ref.plural == "ingresses" and (host is None or ref.name != ingress_name(host)))
     )
-
-
-@dataclass(frozen=True)
-class ProbeTargets:
-    """Which real requests are worth sending before deciding: to a revision's Service, and through the gateway."""
-
-    question: Question
-    engine_address: str | None = None
-    through_gateway: bool = False
-    downloads: tuple[str, ...] = ()
-    adapters: Mapping[str, str] = field(default_factory=dict)
-    dead: tuple[str, ...] = ()
-
-
-def probe_targets(observed: Observed, plan: Plan) -> ProbeTargets:
-    """Nothing is asked that status already says, so a steady service is not probed at all."""
-    question = Question(observed.spec.model.name or observed.name, tasks(observed.spec)[0])
-    if plan.wanted is None or plan.rollout is None:
-        return ProbeTargets(question)
-    up = plan.engines[plan.wanted].up
-    hurt = plan.wanted == plan.rollout.active and has_died(observed, plan)
-    if hurt:
-        question = replace(question, patience_s=_HURT_PATIENCE_S)
-    ask_engine = hurt or (up and not observed.is_verified(plan.wanted))
-    routable = plan.rollout.active is not None and bool(observed.status.get("address"))
-    ask_route = routable and not is_routed(observed, plan)
-    fetch = plan.engines[plan.wanted].fetch if not up else None
-    downloads = fetch.addresses[:_ASKED_DOWNLOADS] if fetch else ()
-    engine = address(observed, plan.wanted) if ask_engine else None
-    dead = silent_workers(of_revision(plan.wanted, observed.pods))[:_ASKED_DEAD] if hurt else ()
-    return ProbeTargets(question, engine, ask_route, downloads, replicas_to_ask(observed, plan), dead)
-
-
-def replicas_to_ask(observed: Observed, plan: Plan) -> dict[str, str]:
-    """Replicas of the active revision, where that is the wanted one, that have not loaded all adapters yet."""
-    if not observed.spec.adapters or plan.rollout is None or plan.rollout.active != plan.wanted:
-        return {}
-    if not plan.rollout.create:  # held: they know of another spec
-        return {}
-    return adapters.to_ask(of_revision(plan.rollout.active or "", observed.pods), observed.adapter_replicas.settled)
 
 
 def _route_is_proved(observed: Observed) -> bool:

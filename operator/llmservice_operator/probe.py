@@ -14,6 +14,35 @@ _CONNECT_S: Final = 3
 _ANSWER_MAX: Final = 256 * 1024
 _CAUSE_MAX: Final = 512
 _AT_ONCE: Final = 4
+_SILENT_MAX: Final = 10_000
+
+
+class _Turns:
+    """A few at once; who was silent the last time has turns of his own, so that he holds up none of the others."""
+
+    def __init__(self) -> None:
+        self._usual = asyncio.Semaphore(_AT_ONCE)
+        self._of_silent = asyncio.Semaphore(_AT_ONCE)
+        self._silent: dict[str, Probe] = {}
+
+    def of(self, url: str) -> asyncio.Semaphore:
+        """The turns that `url` waits for."""
+        return self._of_silent if url in self._silent else self._usual
+
+    def silence(self, url: str) -> Probe | None:
+        """What was made of its last silence; None where it has answered since."""
+        return self._silent.get(url)
+
+    def heard(self, url: str) -> None:
+        """It answered, whatever that was, or nothing listens there."""
+        self._silent.pop(url, None)
+
+    def silent(self, url: str, found: Probe) -> Probe:
+        """It did not answer in time."""
+        self._silent[url] = found
+        if len(self._silent) > _SILENT_MAX:  # addresses of pods that are long gone
+            del self._silent[next(iter(self._silent))]
+        return found
 
 
 class HttpProber:
@@ -23,8 +52,8 @@ class HttpProber:
         self._session = session
         self._key = key
         self._gateway_url = gateway_url
-        self._turn = asyncio.Semaphore(_AT_ONCE)
-        self._told_turn = asyncio.Semaphore(_AT_ONCE)
+        self._answers = _Turns()
+        self._words = _Turns()
 
     async def engine(self, address: str, question: Question) -> Probe:
         """Through a revision's Service, `<ip>:<port>`."""
@@ -58,33 +87,45 @@ class HttpProber:
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else None
 
     async def _told(self, url: str) -> dict[str, Any] | None:
-        timeout = aiohttp.ClientTimeout(total=_CONNECT_S)
-        try:
-            async with self._told_turn, self._session.get(url, timeout=timeout) as response:
-                return _object(await _read(response.content)) if response.status == 200 else None
-        except (TimeoutError, aiohttp.ClientError, OSError):
+        turn = self._words.of(url)
+        if turn.locked() and self._words.silence(url) is not None:
             return None
+        try:
+            # The wait for a turn is part of it: no worker waits for longer, however many pods are silent.
+            async with asyncio.timeout(_CONNECT_S), turn, self._session.get(url) as response:
+                found = _object(await _read(response.content)) if response.status == 200 else None
+        except TimeoutError:
+            self._words.silent(url, Probe(error="TimeoutError"))
+            return None
+        except (aiohttp.ClientError, OSError):
+            found = None
+        self._words.heard(url)
+        return found
 
     async def _ask(self, base: str, question: Question, address: str | None = None) -> Probe:
-        if self._turn.locked():
-            return Probe(error="other services are probed first", reached=False)
+        turn = self._answers.of(base)
+        if turn.locked():
+            return self._answers.silence(base) or Probe(error="other services are probed first", reached=False)
         request = asked(question)
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": request.content_type}
         headers[KEY_ID_HEADER] = PROBE_KEY_ID  # to an engine that is asked without the gateway, which else says it
         timeout = aiohttp.ClientTimeout(total=question.patience_s, connect=_CONNECT_S)
         try:
             async with (
-                self._turn,
+                turn,
                 self._session.post(
                     base + request.path, data=request.body, headers=headers, timeout=timeout
                 ) as response,
             ):
                 found = judge(response.status, await _read(response.content), question)
                 heard = response.headers.get(ADDRESS_HEADER)
+        except TimeoutError as error:
+            return self._answers.silent(base, Probe(error=f"{type(error).__name__}: {error}".rstrip(": ")))
         except aiohttp.ClientConnectorError:
-            return Probe(error="nothing listens there yet", reached=False)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return Probe(error=f"{type(error).__name__}: {error}".rstrip(": "))
+            found, heard = Probe(error="nothing listens there yet", reached=False), None
+        except (aiohttp.ClientError, OSError) as error:
+            found, heard = Probe(error=f"{type(error).__name__}: {error}".rstrip(": ")), None
+        self._answers.heard(base)
         if found.answered and address is not None and heard != address:
             return Probe(error="the gateway still asks the revision before", reached=False)
         return found

@@ -18,7 +18,8 @@ from llmservice_operator.execute import execute, record, write_status
 from llmservice_operator.fetching import told
 from llmservice_operator.observe import Models, children_of, ingresses_of, observe
 from llmservice_operator.observed import Install, Observed, Probe, Question, Replicas
-from llmservice_operator.plan import Plan, ProbeTargets, decide, has_died, probe_targets, replicas_to_ask
+from llmservice_operator.plan import Plan, decide, has_died
+from llmservice_operator.probe_targets import ProbeTargets, probe_targets, replicas_to_ask
 from llmservice_operator.report import findings, status
 from llmservice_operator.schedules import next_edge
 from llmservice_operator.store import Ref, Store

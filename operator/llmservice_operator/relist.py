@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from llmservice_api.names import LABEL_SERVICE
 from llmservice_operator.cluster import ApiError, Cluster
-from llmservice_operator.handlers import CHILDREN, Router, watched
+from llmservice_operator.handlers import CHILDREN, SHARED, Router, watched
 from llmservice_operator.store import Store, ref_of
 
 Json = dict[str, Any]
@@ -56,11 +56,15 @@ class Relister:
                     raise
                 continue
             served.add(plural)
-            for ref in self.store.replace(plural, objects, before):
-                found = self.store.get(ref)
-                self.router.touch(ref, found)
-                if found is None:
-                    self.router.touch_all()
+            # Nodes report their status every few seconds, so that each relist finds newer ones with no news.
+            shared = objects if plural in SHARED else []
+            alike = {ref_of(plural, obj) for obj in shared if not shared_part_changed(self.store, plural, obj)}
+            changed = self.store.replace(plural, objects, before)
+            if plural in SHARED:
+                self.router.touch_shared(changed.keys() - alike)
+                continue
+            for ref, obj in changed.items():
+                self.router.touch(ref, obj)
         return served
 
     async def _list(self, plural: str) -> list[Json]:

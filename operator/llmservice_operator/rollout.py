@@ -6,14 +6,17 @@ none ──create──► pending ──answers──► active ──edit─�
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class Revisions:
-    """What is there: the revision that the spec asks for, those that exist, and what status remembers."""
+    """What is there: the revision that the spec asks for, those that exist, and what status remembers.
+
+    `edited`: the spec has changed since status was written.
+    """
 
     wanted: str
     existing: Collection[str]
@@ -21,11 +24,15 @@ class Revisions:
     pending: str | None
     pending_since: datetime | None
     draining_since: datetime | None
+    edited: bool = False
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """What is to be: revisions to create or keep as wanted, to delete, and what status will say."""
+    """What is to be: revisions to create or keep as wanted, to delete, and what status will say.
+
+    `overdue`: the pending revision did not come up in time. Beside one that serves it is given up until the next edit.
+    """
 
     active: str | None
     pending: str | None
@@ -58,23 +65,38 @@ def step(
         active = revisions.wanted
     if active == revisions.wanted:
         return _settle(revisions, active, now if moved else revisions.draining_since, drain, now, routed and not moved)
-    same = revisions.pending == revisions.wanted
-    since = (revisions.pending_since if same else None) or now
-    keep = {revisions.wanted} | ({active} if active and strategy == "BlueGreen" else set())
-    draining_since, others = revisions.draining_since, set(revisions.existing) - keep
-    drained = draining_since is None or now - draining_since >= drain
-    delete = tuple(sorted(others)) if drained or strategy == "Recreate" else ()
-    old_is_there = strategy == "Recreate" and bool(delete)
+    since = _pending_since(revisions, deadline, now)
+    overdue = now - since >= deadline
+    keep = {active} if active and strategy == "BlueGreen" else set()
+    given_up = overdue and bool(keep)
+    draining_since, others = revisions.draining_since, set(revisions.existing) - keep - {revisions.wanted}
+    # Without `drainingSince` none of the others has served.
+    drained = draining_since is None or (routed and now - draining_since >= drain)
+    gone = others if drained or strategy == "Recreate" else set()
+    old_is_there = strategy == "Recreate" and bool(gone)
     return Rollout(
         active=active if active in keep else None,
         pending=revisions.wanted,
-        create=not old_is_there,
-        delete=delete,
+        create=not (old_is_there or given_up),
+        delete=tuple(sorted(gone | ({revisions.wanted} & set(revisions.existing) if given_up else set()))),
         pending_since=since,
-        draining_since=draining_since if others and not delete else None,
-        overdue=now - since >= deadline,
+        draining_since=draining_since if others - gone else None,
+        overdue=overdue,
         check_again=_soonest(since + deadline - now, draining_since + drain - now if draining_since else timedelta()),
     )
+
+
+def hold(revisions: Revisions, *, routed: bool, drain: timedelta, now: datetime) -> Rollout:
+    """While no pool takes what is wanted: what serves goes on, what drains ends, and nothing else has a place."""
+    if revisions.active not in revisions.existing or revisions.active is None:
+        return Rollout(None, None, False, tuple(sorted(revisions.existing)), None, None, False, None)
+    return replace(_settle(revisions, revisions.active, revisions.draining_since, drain, now, routed), create=False)
+
+
+def _pending_since(revisions: Revisions, deadline: timedelta, now: datetime) -> datetime:
+    """When the wanted revision began: anew with an edit that gives one that was given up another try."""
+    since = revisions.pending_since if revisions.pending == revisions.wanted else None
+    return now if since is None or (revisions.edited and now - since >= deadline) else since
 
 
 def _settle(

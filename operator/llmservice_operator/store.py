@@ -5,10 +5,11 @@ Deletions that a watch missed (a 410 relists only what exists) are found by `rep
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from llmservice_api.names import LABEL_SERVICE, LLMSERVICES
-from llmservice_operator.shares import Shares
+from llmservice_api.names import LABEL_NAMESPACE, LABEL_SERVICE, LLMSERVICES
+from llmservice_operator.model_names import ModelNames
+from llmservice_operator.shares import Owner, Shares
 
 Json = dict[str, Any]
 
@@ -21,6 +22,9 @@ class Ref(NamedTuple):
     name: str
 
 
+_HOLD_SHARES: Final = (LLMSERVICES, "rayservices", "rayclusters")
+
+
 @dataclass
 class Store:
     """Objects by kind, namespace and name, and children by the LLMService that they are labelled with.
@@ -29,27 +33,30 @@ class Store:
     """
 
     shares: Shares = field(default_factory=Shares)
+    model_names: ModelNames = field(default_factory=ModelNames)
     _objects: dict[str, dict[str, dict[str, Json]]] = field(default_factory=dict)
-    _children: dict[tuple[str, str], set[Ref]] = field(default_factory=dict)
+    _children: dict[Owner, set[Ref]] = field(default_factory=dict)
+    _deleted: dict[str, tuple[dict[str, int], dict[str, int]]] = field(default_factory=dict)
 
     def get(self, ref: Ref) -> Json | None:
         """The newest known object, or None."""
         return self._objects.get(ref.plural, {}).get(ref.namespace, {}).get(ref.name)
 
     def put(self, plural: str, obj: Json) -> Ref:
-        """Remember an object unless a newer one of the same uid is known."""
+        """Remember an object unless a newer one of the same uid is known, or it is known to be deleted since."""
         ref = ref_of(plural, obj)
         known = self.get(ref)
-        if known is None or not _newer(known, obj):
+        if not self._is_deleted(plural, obj) and (known is None or not _newer(known, obj)):
             self.remove(ref)  # its label may have been another's
             self._objects.setdefault(ref.plural, {}).setdefault(ref.namespace, {})[ref.name] = _trimmed(obj)
             self._children.setdefault(_owner(ref, obj), set()).add(ref)
             if plural == LLMSERVICES:
-                self.shares.add(obj)
+                self.model_names.add(obj)
+            self._note_shares(ref, obj)
         return ref
 
     def remove(self, ref: Ref) -> None:
-        """Forget a deleted object."""
+        """Forget an object."""
         obj = self._objects.get(ref.plural, {}).get(ref.namespace, {}).pop(ref.name, None)
         if obj is not None:
             siblings = self._children[_owner(ref, obj)]
@@ -57,26 +64,44 @@ class Store:
             if not siblings:
                 del self._children[_owner(ref, obj)]
             if ref.plural == LLMSERVICES:
-                self.shares.discard(obj)
+                self.model_names.discard(obj)
+            self._note_shares(ref, obj)
+
+    def deleted(self, plural: str, obj: Json) -> Ref:
+        """Forget an object that was deleted, unless another one has its name meanwhile.
+
+        What a list or a write of ours that is still under way brings of it later is of before.
+        """
+        ref = ref_of(plural, obj)
+        known = self.get(ref)
+        if known is not None and known["metadata"].get("uid") == obj["metadata"].get("uid"):
+            self.remove(ref)
+        self._deleted.setdefault(plural, ({}, {}))[0][obj["metadata"].get("uid", "")] = _version(obj)
+        return ref
 
     def versions(self, plural: str) -> dict[Ref, int]:
-        """What is known of a kind, for `replace`: taken before the list is asked for."""
-        return {ref_of(plural, obj): _version(obj) for obj in self.of_kind(plural)}
+        """What is known of a kind, for `replace`: taken before the list is asked for.
 
-    def replace(self, plural: str, objects: list[Json], before: dict[Ref, int]) -> set[Ref]:
+        What was deleted is remembered until the list after the next one begins: no answer is under way for longer.
+        """
+        self._deleted[plural] = ({}, self._deleted.get(plural, ({}, {}))[0])
+        return self._versions(plural)
+
+    def replace(self, plural: str, objects: list[Json], before: dict[Ref, int]) -> dict[Ref, Json]:
         """Take a full list for the truth, but for what a watch or a write of ours brought while it was under way.
 
-        Returns the references that it changed (gone, new or newer).
+        Returns what it changed: objects that are new or newer, and those that are gone as they were.
         """
-        listed = {ref_of(plural, obj): obj for obj in objects}
-        now = self.versions(plural)
-        gone = {ref for ref, version in before.items() if ref not in listed and now.get(ref) == version}
+        listed = {ref_of(plural, obj): obj for obj in objects if not self._is_deleted(plural, obj)}
+        now = self._versions(plural)
+        gone = [ref for ref, version in before.items() if ref not in listed and now.get(ref) == version]
+        changed = {ref: known for ref in gone if (known := self.get(ref)) is not None}
+        changed |= {ref: obj for ref, obj in listed.items() if not _same(self.get(ref), obj)}
         for ref in gone:
             self.remove(ref)
-        changed = {ref for ref, obj in listed.items() if not _same(self.get(ref), obj)}
-        for obj in objects:
+        for obj in listed.values():
             self.put(plural, obj)
-        return gone | changed
+        return changed
 
     def of_kind(self, plural: str, namespace: str | None = None) -> Iterator[Json]:
         """All known objects of a kind, or of a kind in one namespace."""
@@ -89,10 +114,29 @@ class Store:
         refs = sorted(self._children.get((namespace, service), ()))
         return [(ref, self._objects[ref.plural][ref.namespace][ref.name]) for ref in refs]
 
+    def _versions(self, plural: str) -> dict[Ref, int]:
+        return {ref_of(plural, obj): _version(obj) for obj in self.of_kind(plural)}
 
-def _owner(ref: Ref, obj: Json) -> tuple[str, str]:
+    def _is_deleted(self, plural: str, obj: Json) -> bool:
+        """Whether it was deleted at this version or later; one whose label was taken away and given back was not."""
+        uid, version = obj["metadata"].get("uid"), _version(obj)
+        return any(version <= deleted.get(uid, -1) for deleted in self._deleted.get(plural, ()))
+
+    def _note_shares(self, ref: Ref, obj: Json) -> None:
+        if ref.plural not in _HOLD_SHARES:
+            return
+        owner = (ref.namespace, ref.name) if ref.plural == LLMSERVICES else _owner(ref, obj)
+        parts: dict[str, list[Json]] = {"rayservices": [], "rayclusters": []}
+        for child in self._children.get(owner, ()):
+            if child.plural in parts and child.namespace == owner[0]:
+                parts[child.plural].append(self._objects[child.plural][child.namespace][child.name])
+        self.shares.note(owner, self.get(Ref(LLMSERVICES, *owner)), parts["rayservices"], parts["rayclusters"])
+
+
+def _owner(ref: Ref, obj: Json) -> Owner:
     """Namespace and name of the LLMService that an object is labelled with; the name is empty where it is not."""
-    return ref.namespace, obj["metadata"].get("labels", {}).get(LABEL_SERVICE, "")
+    labels = obj["metadata"].get("labels", {})
+    return labels.get(LABEL_NAMESPACE, ref.namespace), labels.get(LABEL_SERVICE, "")
 
 
 def ref_of(plural: str, obj: Json) -> Ref:

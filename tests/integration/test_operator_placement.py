@@ -1,6 +1,7 @@
 """Pools on a real API server with a real scheduler: what does not fit, pools that are full, nodes that do not come."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,9 +20,9 @@ pytestmark = pytest.mark.usefixtures("pools", "running")
 @pytest.fixture(scope="module")
 def pools(client: Client) -> Iterator[None]:
     """Pools whose nodes would come on demand, but do not."""
-    names = ("spot", "dear", "tiny")
+    names = ("spot", "dear", "tiny", "narrow", "single")
     for name in names:
-        accelerator = {"memory": "24Gi", "perNode": 1 if name == "tiny" else 4}
+        accelerator = {"memory": "24Gi", "perNode": 4 if name in ("spot", "dear") else 1}
         spec = {"accelerator": accelerator, "nodeSelector": {"pool": name}, "maxNodes": 1, "pricePerHour": "2.00"}
         client.create("gpupools", an_object("GPUPool", name, image="docker.io/llmservice/worker:cuda", **spec))
     yield
@@ -49,6 +50,12 @@ def a_worker(client: Client, namespace: str, revision: str, pool: str) -> str:
 
 def placement(service: Service) -> Json:
     return dict(service.status.get("placement") or {})
+
+
+def reason_of(service: Service) -> str:
+    """Of its condition Placed."""
+    conditions = service.status.get("conditions") or []
+    return next((str(each["reason"]) for each in conditions if each["type"] == "Placed"), "")
 
 
 def test_what_does_not_fit_is_said_with_numbers_and_nothing_is_made(client: Client, namespace: str) -> None:
@@ -89,3 +96,36 @@ def test_a_pool_ends_at_max_nodes_for_all_services_together(client: Client, name
     client.delete(*first.ref)
     second.says("Placed", "True", "PoolChosen", within=60)
     second.revision()
+
+
+def test_of_many_applied_in_one_moment_one_has_the_pool_and_the_others_hold_nothing(
+    client: Client, namespace: str
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        services = list(
+            pool.map(lambda name: Service(client, namespace, name=name, placement={"pools": ["narrow"]}), "abcdefgh")
+        )
+
+    def that_are_placed() -> list[Service]:
+        said = [(service, reason_of(service)) for service in services]
+        placed = [service for service, reason in said if reason == "PoolChosen"]
+        return placed if len(placed) == 1 and {reason for _, reason in said} == {"PoolChosen", "PoolFull"} else []
+
+    (chosen,) = wait_until(that_are_placed, "one has it", timeout=SOON)
+    kept = wait_until(lambda: chosen.revisions, "it is made", timeout=SOON)
+    held = {service.ref[2]: service.revisions for service in services}
+    assert held == {service.ref[2]: kept if service is chosen else [] for service in services}
+
+
+def test_where_two_do_not_fit_the_old_revision_goes_first_and_why_is_said(client: Client, namespace: str) -> None:
+    service = Service(client, namespace, placement={"pools": ["single"]})
+    old = service.revision()
+    service.comes_up(old)
+    service.says("Ready", "True", "Serving")
+    service.edit(engine={"maxModelLen": 2048})
+    new = service.revision(beside=old)
+    assert service.revisions == [new]
+    said = service.says("Progressing", "True", "RollingOut")
+    assert "in place of the one before, since there is no room for two (pool single has 1 accelerators" in said
+    service.comes_up(new)
+    service.says("Ready", "True", "Serving")

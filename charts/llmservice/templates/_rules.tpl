@@ -34,7 +34,7 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
   verbs: [list, watch]
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
-  verbs: [get, list, watch]
+  verbs: [get]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create, patch]

@@ -6,7 +6,15 @@ from typing import Any, Final
 from llmservice_api.base import seconds
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
-from llmservice_api.names import LABEL_REPLICA_PODS, SERVE_APPLICATION, WORKER_GROUP, labels, revision
+from llmservice_api.names import (
+    ACCELERATORS_ANNOTATION,
+    LABEL_REPLICA_PODS,
+    POOL_ANNOTATION,
+    SERVE_APPLICATION,
+    WORKER_GROUP,
+    labels,
+    revision,
+)
 from llmservice_operator.observed import RedisStore
 from llmservice_operator.resources.adapters import with_adapters
 from llmservice_operator.resources.fetch import with_fetched_model
@@ -45,6 +53,7 @@ def make_ray_service(
     service: Json,
     spec: LLMServiceSpec,
     pool: GPUPoolSpec,
+    pool_name: str,
     name: str,
     store: RedisStore | None = None,
     tracing: str | None = None,
@@ -62,6 +71,7 @@ def make_ray_service(
     if ledger is not None:
         args = args.model_copy(update={"origin": origin(service, name)})
     serve = {"applications": [application(SERVE_APPLICATION, args, live_args(spec, awake=awake))]}
+    fewest = bounds(spec, awake=awake)[0] * pods_of_a_replica(spec) * _accelerators(spec, pool)
     return sealed(
         {
             "apiVersion": "ray.io/v1",
@@ -70,6 +80,7 @@ def make_ray_service(
                 "name": name,
                 "namespace": metadata["namespace"],
                 "labels": own_labels,
+                "annotations": {POOL_ANNOTATION: pool_name, ACCELERATORS_ANNOTATION: str(fewest)},
                 "ownerReferences": [owner_reference("LLMService", service)],
             },
             "spec": {
@@ -143,15 +154,21 @@ def _most_workers(spec: LLMServiceSpec, pool: GPUPoolSpec) -> int:
 
 
 def _worker_template(spec: LLMServiceSpec, pool: GPUPoolSpec, pod_labels: dict[str, str], ledger: str | None) -> Json:
-    parallel = spec.engine.tensor_parallel or 1
     start = {"num-cpus": str(pool.worker.threads), "object-store-memory": _OBJECT_STORE_BYTES}
     if pool.accelerator is not None:
-        start["num-gpus"] = str(parallel)
+        start["num-gpus"] = str(_accelerators(spec, pool))
     count = pods_of_a_replica(spec)
     if count > 1:
         pod_labels = pod_labels | {LABEL_REPLICA_PODS: str(count)}
     return {
         "groupName": WORKER_GROUP,
         "rayStartParams": start,
-        "template": with_metering(with_adapters(worker_pod(spec.model, pool, parallel, pod_labels), spec), ledger),
+        "template": with_metering(
+            with_adapters(worker_pod(spec.model, pool, spec.engine.tensor_parallel or 1, pod_labels), spec), ledger
+        ),
     }
+
+
+def _accelerators(spec: LLMServiceSpec, pool: GPUPoolSpec) -> int:
+    """Of one worker; a CPU pool has none."""
+    return (spec.engine.tensor_parallel or 1) if pool.accelerator is not None else 0

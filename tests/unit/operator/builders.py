@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from llmservice_api.gpupool import GPUPoolSpec
-from llmservice_api.names import API_VERSION, LABEL_REPLICA_PODS, LABEL_REVISION, LABEL_SERVICE, LLMSERVICES, labels
+from llmservice_api.names import (
+    ACCELERATORS_ANNOTATION,
+    API_VERSION,
+    LABEL_REPLICA_PODS,
+    LABEL_REVISION,
+    LABEL_SERVICE,
+    LLMSERVICES,
+    POOL_ANNOTATION,
+    labels,
+)
 from llmservice_operator.observed import Install, rfc3339
 from llmservice_operator.resources.metadata import owner_reference
 from llmservice_operator.store import Ref
@@ -243,6 +252,23 @@ def foreign(plural: str, obj: Json) -> Json:
     """The same object as somebody else made it: no owner of ours."""
     metadata = {key: value for key, value in obj["metadata"].items() if key not in ("ownerReferences", "annotations")}
     return {**obj, "metadata": metadata | {"uid": f"foreign-{plural}"}}
+
+
+def a_claim(revision: str, pool: str, *, each: int = 1, least: int = 1, created: int = 0) -> Json:
+    """A RayService of the LLMService that the revision is named after, on a pool; made so many seconds after noon."""
+    made = child(AService(revision.rpartition("-")[0]).build(), revision)
+    start = {"num-gpus": str(each)} if each else {}
+    made["spec"] = {"rayClusterConfig": {"workerGroupSpecs": [{"rayStartParams": start}]}}
+    made["metadata"]["annotations"] = {POOL_ANNOTATION: pool, ACCELERATORS_ANNOTATION: str(least)}
+    made["metadata"]["creationTimestamp"] = rfc3339(NOON + timedelta(seconds=created))
+    return made
+
+
+def a_cluster(revision: str, workers: int) -> Json:
+    """The RayCluster of a revision, whose autoscaler wants so many workers."""
+    made = child(AService(revision.rpartition("-")[0]).build(), f"{revision}-x")
+    made["metadata"]["labels"][LABEL_REVISION] = revision
+    return made | {"status": {"desiredWorkerReplicas": workers}}
 
 
 def child(service: Json, name: str, **spec: Any) -> Json:

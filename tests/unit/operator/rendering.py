@@ -37,7 +37,9 @@ def rendered(case: str) -> str:
     nodes: list[Json] = [pool["spec"].get("nodeSelector", {})]
     placed = place(spec, Scene({pool["metadata"]["name"]: GPUPoolSpec.model_validate(pool["spec"])}, nodes))
     assert isinstance(placed, Placed), placed
-    ray = make_ray_service(service, spec, placed.pool, REVISION, **(install[0] if install else {}))["spec"]
+    ray = make_ray_service(service, spec, placed.pool, placed.pool_name, REVISION, **(install[0] if install else {}))[
+        "spec"
+    ]
     return yaml.dump(_reviewed(ray, make_disruption_budget(service, spec)), Dumper=_Plain, sort_keys=True, width=120)
 
 

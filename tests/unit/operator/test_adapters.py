@@ -7,7 +7,7 @@ import pytest
 from llmservice_api.llmservice import Adapter
 from llmservice_operator.adapters import Settled, is_settled, next_look, statuses, to_ask
 from llmservice_operator.observed import Replicas
-from llmservice_operator.plan import probe_targets
+from llmservice_operator.probe_targets import probe_targets
 from tests.unit.operator.builders import APod, AService
 from tests.unit.operator.world import World, serving
 

@@ -3,7 +3,8 @@
 import pytest
 
 from llmservice_operator.observed import Probe
-from llmservice_operator.plan import decide, probe_targets
+from llmservice_operator.plan import decide
+from llmservice_operator.probe_targets import probe_targets
 from llmservice_operator.reconcile import again_after
 from tests.unit.operator.builders import AnEngine, APod
 from tests.unit.operator.world import ANSWERS, SILENT, World, serving

@@ -37,6 +37,18 @@ def store() -> Store:
     return Store()
 
 
+@pytest.mark.parametrize(("generation", "known"), [(1, "101"), (2, "1")], ids=["as it was", "edited meanwhile"])
+async def test_an_edit_beside_our_own_status_is_left_to_the_watch_to_bring(
+    generation: int, known: str, cluster: MemoryCluster, store: Store
+) -> None:
+    ref = store.put(LLMSERVICES, SERVICE)
+    cluster.put(LLMSERVICES, AService().metadata(generation=generation).build())
+    assert await write_status(cluster, store, LLMSERVICES, SERVICE, {"url": "u"})
+    found = store.get(ref)
+    assert found is not None
+    assert found["metadata"]["resourceVersion"] == known, "known already, the watch's event would be no news"
+
+
 async def test_what_is_applied_is_known_at_once_and_forced_only_afterwards(
     cluster: MemoryCluster, store: Store
 ) -> None:

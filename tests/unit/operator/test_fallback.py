@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_operator.memory import remembered
 from llmservice_operator.placement import Placed
 from llmservice_operator.plan import Plan, decide
@@ -120,6 +121,99 @@ def test_a_first_choice_that_has_still_no_node_is_tried_ever_more_seldom_and_not
     gaps = [later - earlier for earlier, later in pairwise(tried)]
     assert gaps == [30, 50, 90, 170, 330, 650]  # fallbackAfter, and 20, 40, 80 … minutes
     assert moved == 2 * len(tried)
+
+
+ONE = APool().gpu(per_node=1).having(maxNodes=1).build()
+OTHER_MODEL = {"source": "hf://org/other", "revision": "abc"}
+
+
+def serving_alone(**pools: GPUPoolSpec) -> tuple[World, str]:
+    """On a pool that has no room for two."""
+    world = World(AService().build(), pools={"one": ONE} | pools)
+    world.node_labels = [pool.node_selector for pool in world.pools.values()]
+    plan = world.step()
+    comes_up(world, plan)
+    assert world.condition("Ready")[0] == "True"
+    return world, str(plan.wanted)
+
+
+def test_where_two_do_not_fit_the_old_revision_goes_first_and_why_is_said_until_the_new_one_is_up() -> None:
+    world, old = serving_alone()
+    world.edit(model=OTHER_MODEL).step()
+    assert world.revisions() == []
+    said = "pool one has 1 accelerators, of which other services take 0 and what serves 1, and a new replica needs 1"
+    assert world.service["status"]["revision"]["noRoomBeside"] == said
+    plan = world.step()
+    assert world.revisions() == [plan.wanted] != [old]
+    world.later(minutes=3).step()
+    assert said in world.condition("Progressing")[2]
+    comes_up(world, plan)
+    assert world.service["status"]["revision"] == {"active": plan.wanted}
+    assert world.condition("Ready")[0] == "True"
+
+
+def test_where_another_pool_has_room_nothing_goes_first_and_it_comes_back_when_there_is_room() -> None:
+    world, old = serving_alone(spare=APool().gpu().having(maxNodes=1).build())
+    plan = world.edit(model=OTHER_MODEL).step()
+    assert (pool(world), world.revisions()) == ("spare", sorted([old, str(plan.wanted)]))
+    comes_up(world, plan)
+    assert world.service["status"]["revision"]["active"] == plan.wanted
+    world.later(minutes=5).settle()
+    assert (pool(world), world.condition("Ready")[0]) == ("one", "True")
+    assert world.service["status"]["revision"]["active"] == plan.wanted
+
+
+def test_a_revision_that_came_up_while_there_was_room_is_not_the_end_of_what_serves() -> None:
+    world, old = serving_alone()
+    world.pools = {"one": ONE.model_copy(update={"max_nodes": 2})}
+    plan = world.edit(model=OTHER_MODEL).step()
+    world.more = {"taken": {"one": 1}}
+    world.step()
+    assert world.revisions() == sorted([old, str(plan.wanted)])
+
+
+def test_a_pool_that_others_fill_in_the_same_moment_is_left_to_them() -> None:
+    world = World(AService().build(), pools={"one": ONE})
+    world.step()
+    world.more = {"taken": {"one": 1}}
+    plan = world.step()
+    assert (world.revisions(), world.names("services")) == ([], [])
+    assert world.condition("Placed")[:2] == ("False", "PoolFull")
+    assert plan.choice is not None
+    assert plan.choice.look_again is not None
+    world.more = {}
+    world.step()
+    assert len(world.revisions()) == 1
+
+
+def test_without_a_place_what_serves_goes_on_and_what_came_up_beside_it_goes() -> None:
+    world, old = serving_alone(spare=APool().gpu().having(maxNodes=1).build())
+    world.edit(model=OTHER_MODEL).step()
+    assert len(world.revisions()) == 2
+    world.edit(engine={"memory": "900Gi"}).step()
+    assert (world.revisions(), world.names("services")) == ([old], [old])
+    assert world.condition("Placed")[:2] == ("False", "DoesNotFit")
+    assert world.service["status"]["revision"] == {"active": old}
+    assert world.condition("EngineReady")[0] == "True"
+
+
+def test_what_drains_goes_on_draining_without_a_place() -> None:
+    world, old = serving_alone(spare=APool().gpu().having(maxNodes=1).build())
+    comes_up(world, world.edit(model=OTHER_MODEL).step())
+    since = world.service["status"]["revision"]["drainingSince"]
+    world.edit(engine={"memory": "900Gi"}).later(minutes=4).step()
+    assert world.service["status"]["revision"]["drainingSince"] == since
+    assert old in world.revisions()
+    world.later(minutes=1).settle()
+    assert old not in world.revisions()
+    assert len(world.revisions()) == 1
+
+
+def test_while_paused_nothing_goes_even_without_a_place() -> None:
+    world, _ = serving_alone(spare=APool().gpu().having(maxNodes=1).build())
+    world.edit(model=OTHER_MODEL).step()
+    world.edit(engine={"memory": "900Gi"}, paused=True).step()
+    assert len(world.revisions()) == 2
 
 
 def test_recreate_would_stop_what_serves_so_it_stays() -> None:

@@ -7,7 +7,8 @@ import pytest
 from llmservice_api.reasons import Reason
 from llmservice_operator.conditions import TEMPORARY
 from llmservice_operator.fetching import FAILURES, Fetch, fetch_of, told, worth_telling
-from llmservice_operator.plan import decide, probe_targets
+from llmservice_operator.plan import decide
+from llmservice_operator.probe_targets import probe_targets
 from llmservice_worker.fetch import failure
 from tests.unit.operator.builders import AnEngine, APod, AService
 from tests.unit.operator.test_reconcile import Bench, bench

@@ -11,7 +11,7 @@ from llmservice_operator.observe import observe
 from llmservice_operator.plan import decide
 from llmservice_operator.report import findings
 from llmservice_operator.store import Store
-from tests.unit.operator.builders import INSTALL, NOON, APool, AService
+from tests.unit.operator.builders import INSTALL, NOON, APool, AService, a_claim
 from tests.unit.operator.memory import MemoryCluster
 
 Json = dict[str, Any]
@@ -74,12 +74,6 @@ class AHub:
         return SHAPE
 
 
-def placed_on(service: AService, pool: str, accelerators: int, desired: int = 1, active: bool = False) -> Json:
-    placement = {"pool": pool, "accelerators": accelerators}
-    service.status(placement=placement, desiredReplicas=desired, revision={"active": "x"} if active else {})
-    return service.build()
-
-
 def a_store(*services: Json, pool: APool) -> Store:
     store = Store()
     store.put("gpupools", {"metadata": {"name": "l4", "uid": "p"}, "spec": pool.wire()})
@@ -116,22 +110,15 @@ async def test_a_hub_is_asked_only_where_something_is_placed_by_its_answer(
     assert (hub.asked, observed.shape) == (asked, shape)
 
 
-BOUNDED = APool().gpu(per_node=8).having(maxNodes=1)
-OTHERS: dict[str, tuple[APool, list[Json], dict[str, int]]] = {
-    "older": (BOUNDED, [placed_on(older(), "l4", 2, 3)], {"l4": 6}),
-    "younger": (BOUNDED, [placed_on(older(at=AFTER), "l4", 2, 3)], {}),
-    "younger, which serves": (BOUNDED, [placed_on(older(at=AFTER), "l4", 2, 3, active=True)], {"l4": 6}),
-    "asleep": (BOUNDED, [placed_on(older(), "l4", 2, 0)], {}),
-    "two": (BOUNDED, [placed_on(older(), "l4", 2), placed_on(older("b"), "l4", 1)], {"l4": 3}),
-    "of a pool without end": (APool().gpu(), [placed_on(older(), "l4", 2)], {}),
-    "on another pool": (BOUNDED, [placed_on(older(), "h100", 2)], {}),
-}
+GPUS = APool().gpu(per_node=8)
 
 
-@pytest.mark.parametrize(("pool", "others", "taken"), OTHERS.values(), ids=OTHERS)
-async def test_what_other_services_have_of_a_pool(pool: APool, others: list[Json], taken: dict[str, int]) -> None:
+@pytest.mark.parametrize(("pool", "taken"), [(GPUS, {"l4": 6}), (APool(), {})])
+async def test_what_other_services_have_of_a_pool_with_accelerators(pool: APool, taken: dict[str, int]) -> None:
     service = ours()
-    observed = await observe(a_store(service, *others, pool=pool), MemoryCluster(), INSTALL, service, NOON)
+    store = a_store(service, AService("a").build(), pool=pool)
+    store.put("rayservices", a_claim("a-1", "l4", least=6))
+    observed = await observe(store, MemoryCluster(), INSTALL, service, NOON)
     assert observed.taken == taken
 
 

@@ -169,7 +169,7 @@ def test_what_the_pool_itself_says_refuses_as_ever(wanted: LLMServiceSpec, reaso
 
 LARGE = Shape(141_107_000_000, 16, 163_840, 8, 64, 131_072)
 BIG = {
-    "l4": APool().gpu(per_node=8).having(pricePerHour="6.00", maxNodes=1).build(),
+    "l4": APool().gpu(per_node=8).having(pricePerHour="5.00", maxNodes=1).build(),
     "h100": APool()
     .gpu(per_node=8)
     .having(pricePerHour="24.00", accelerator={"memory": "80Gi", "perNode": 8}, maxNodes=2)
@@ -183,6 +183,31 @@ def test_the_cheapest_pool_whose_node_holds_the_model_with_as_many_accelerators_
     assert isinstance(found, Placed)
     assert (found.pool_name, found.accelerators, found.spec.engine.tensor_parallel) == ("l4", 8, 8)
     assert round(found.memory / 2**30, 1) == 19.1
+
+
+def test_what_a_replica_takes_of_a_node_is_what_makes_a_pool_cheap() -> None:
+    pools = BIG | {"h100": BIG["h100"].model_copy(update={"price_per_hour": "16.00"})}
+    found = place(spec(), Scene(pools, NODES, LARGE))
+    assert isinstance(found, Placed)
+    assert (found.pool_name, price(found, 1)) == ("h100", 4.0), "2 of 8 for 16.00, where all of an l4 node is 5.00"
+
+
+TWO: dict[str, tuple[GPUPoolSpec, dict[str, int], dict[str, int], bool]] = {
+    "room for both": (BIG["l4"], {}, {"l4": 4}, True),
+    "none beside what serves": (BIG["l4"], {}, {"l4": 5}, False),
+    "none beside that and others": (BIG["l4"], {"l4": 2}, {"l4": 3}, False),
+    "what serves is on another pool": (BIG["l4"], {}, {"h100": 8}, True),
+    "a pool of the nodes that are there": (BIG["half"], {}, {"l4": 1}, False),
+    "of CPUs": (POOLS["cpu"], {}, {"l4": 9}, True),
+}
+
+
+@pytest.mark.parametrize(("pool", "taken", "own", "fits"), TWO.values(), ids=TWO)
+def test_whether_two_find_room(pool: GPUPoolSpec, taken: dict[str, int], own: dict[str, int], fits: bool) -> None:
+    wanted = spec() if pool.accelerator is None else spec(engine={"tensorParallel": 4})
+    found = place(wanted, Scene({"l4": pool}, [pool.node_selector], None, taken, own=own))
+    assert isinstance(found, Placed) is fits
+    assert fits or "a new replica needs 4" in getattr(found, "message", "")
 
 
 def test_what_does_not_fit_is_told_with_numbers() -> None:
@@ -240,7 +265,7 @@ def test_no_estimate_is_better_than_an_engine_that_has_answered() -> None:
 @pytest.mark.parametrize(
     ("pools", "wanted", "replicas", "cost"),
     [
-        ({"l4": BIG["l4"]}, spec(engine={"tensorParallel": 2}), 3, 4.5),
+        ({"l4": BIG["l4"]}, spec(engine={"tensorParallel": 2}), 3, 3.75),
         ({"l4": BIG["l4"]}, spec(), 0, 0),
         ({"cpu": APool().having(pricePerHour="0.50").build()}, spec(), 3, 1.5),
         ({"cpu": POOLS["cpu"]}, spec(), 3, None),

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from llmservice_operator.observed import Question
-from llmservice_operator.plan import ProbeTargets, decide, probe_targets
+from llmservice_operator.plan import decide
+from llmservice_operator.probe_targets import ProbeTargets, probe_targets
 from llmservice_operator.store import Ref
 from tests.unit.operator.builders import AnEngine, APod, APool, AService
 from tests.unit.operator.world import SILENT, World, kinds, serving
@@ -96,6 +97,25 @@ def test_a_failed_new_revision_leaves_the_old_one_serving() -> None:
     assert world.service["status"]["revision"]["active"] == old
     assert world.condition("Ready")[0] == "True"
     assert world.condition("Progressing")[:2] == ("False", "EngineFailed")
+
+
+def test_a_revision_that_is_late_is_given_up_with_its_reason_until_the_next_edit() -> None:
+    world, old = serving()
+    new = str(world.edit(model=OTHER_MODEL).step().wanted)
+    world.pods.append(APod(new).build())
+    world.engine(new, AnEngine().application("DEPLOYING"))
+    world.later(minutes=30).step()
+    assert (world.revisions(), world.names("services")) == ([old], [old])
+    said = world.condition("Progressing")
+    assert said[:2] == ("False", "ProgressDeadlineExceeded")
+    assert f"revision {new} was not up after spec.rollout.progressDeadline and is given up until the next" in said[2]
+    assert "Ray Serve: DEPLOYING" in said[2]
+    assert world.later(hours=9).step().apply == ()
+    assert world.condition("Progressing") == said
+    assert (world.condition("Ready")[0], world.condition("Stalled")[1]) == ("True", "ProgressDeadlineExceeded")
+    world.edit(replicas=2).step()
+    assert world.revisions() == sorted([old, new])
+    assert world.condition("Progressing")[:2] == ("True", "RollingOut")
 
 
 UNCHANGED: dict[str, dict[str, Any]] = {

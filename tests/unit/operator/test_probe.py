@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from llmservice_api.names import ADDRESS_HEADER
-from llmservice_operator.observed import Question
+from llmservice_operator.observed import Probe, Question
 from llmservice_operator.probe import HttpProber, judge
 
 TOKEN = {"usage": {"completion_tokens": 1}}
@@ -86,6 +86,61 @@ async def test_replicas_are_asked_a_few_at_once_whatever_they_are_asked() -> Non
         go_on.set()
         await asyncio.gather(*asked)
     assert most == 4
+
+
+class Silent:
+    """A server that answers nobody but those whom it is told to, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answers: set[str] = set()
+        self.never, self.eight = asyncio.Event(), asyncio.Event()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path)
+        if len(self.asked) == 8:
+            self.eight.set()
+        if not any(request.path.startswith(f"/team-a/{name}/") for name in self.answers):
+            await self.never.wait()
+        return web.json_response(TOKEN, headers={ADDRESS_HEADER: "here"})
+
+
+async def test_engines_that_hang_take_no_turn_from_one_that_was_not_asked_yet() -> None:
+    server, hung = Silent(), [f"hung-{number}" for number in range(4)]
+    async with served(web.post("/{path:.*}", server.handle)) as (prober, _, _):
+
+        async def ask(name: str, patience_s: float) -> Probe:
+            return await prober.route("team-a", name, Question("m", patience_s=patience_s), "here")
+
+        first = await asyncio.gather(*(ask(name, 0.2) for name in hung))
+        assert {probe.error for probe in first} == {"TimeoutError"}
+        again = [asyncio.ensure_future(ask(name, 60)) for name in hung]
+        await asyncio.wait_for(server.eight.wait(), 10)
+        server.answers.add("new")
+        assert (await ask("new", 60)).answered
+        assert await ask(hung[0], 60) == first[0], "it is not asked a third time, and says what it said"
+        assert len(server.asked) == 9
+        server.never.set()
+        assert all(probe.answered for probe in await asyncio.gather(*again))
+        assert (await ask(hung[0], 60)).answered
+
+
+async def test_pods_that_hang_hold_nobody_for_longer_than_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmservice_operator.probe._CONNECT_S", 0.2)
+    under_way, never = 0, asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal under_way
+        if request.path == "/state":
+            under_way += 1
+            await never.wait()
+        return web.json_response({"phase": "Downloading"})
+
+    async with served(web.get("/{path}", answer)) as (prober, address, _):
+        assert await asyncio.gather(*(prober.replica(address) for _ in range(40))) == [None] * 40
+        assert under_way == 4, "the others' time was over before their turn came"
+        assert await prober.progress(address) == {"phase": "Downloading"}
+        never.set()
 
 
 MANY = [{"name": f"a{number}", "state": "Failed", "message": "x" * 1024} for number in range(64)]

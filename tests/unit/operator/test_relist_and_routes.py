@@ -231,6 +231,46 @@ async def test_a_relist_finds_what_came_and_what_went(router: Router, cluster: M
     assert waiting(router.services) == set()
 
 
+async def test_a_relist_after_heartbeats_of_nodes_has_no_news(router: Router, cluster: MemoryCluster) -> None:
+    relister = Relister(router.store, cluster, router, 300)
+    for name in ("n1", "n2"):
+        cluster.put("nodes", a_node(name))
+    await relister.relist()
+    assert waiting(router.services) == {("team-a", "m")}
+    for name in ("n1", "n2"):
+        beaten = a_node(name)
+        cluster.put("nodes", {**beaten, "metadata": beaten["metadata"] | {"resourceVersion": "9"}, "status": {"x": 1}})
+    await relister.relist()
+    assert waiting(router.services) == set()
+    node = router.store.get(Ref("nodes", "", "n1"))
+    assert node is not None
+    assert node["metadata"]["resourceVersion"] == "9"
+    del cluster.objects[Ref("nodes", "", "n2")]
+    await relister.relist()
+    assert waiting(router.services) == {("team-a", "m")}
+
+
+async def test_a_child_that_a_relist_misses_bears_on_its_service_alone(router: Router, cluster: MemoryCluster) -> None:
+    cluster.put("llmservices", AService("other").build())
+    relister = Relister(router.store, cluster, router, 300)
+    await relister.relist()
+    waiting(router.services)
+    del cluster.objects[Ref("services", "team-a", "m-1")]
+    await relister.relist()
+    assert waiting(router.services) == {("team-a", "m")}
+
+
+async def test_whose_a_name_is_bears_on_all_that_have_it(router: Router) -> None:
+    for name in ("m", "n", "o"):
+        router.changed("llmservices", AService(name).model(name="x" if name != "o" else "y").build())
+    waiting(router.services)
+    renamed = AService("m").model(name="y").metadata(resourceVersion="7", generation=2).build()
+    router.changed("llmservices", renamed)
+    assert waiting(router.services) == {("team-a", "m"), ("team-a", "n"), ("team-a", "o")}
+    router.deleted("llmservices", renamed)
+    assert waiting(router.services) == {("team-a", "m"), ("team-a", "o")}
+
+
 async def test_a_kind_that_is_not_installed_is_no_error(router: Router, cluster: MemoryCluster) -> None:
     cluster.refusals["list", "rayservices"] = ApiError(404, "NotFound", "no such kind")
     assert await Relister(router.store, cluster, router, 300).relist() == set(WATCHED) - {"rayservices"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmservice_operator.rollout import Revisions, Rollout, step
+from llmservice_operator.rollout import Revisions, Rollout, hold, step
 from tests.unit.operator.builders import NOON
 
 DEADLINE, DRAIN = timedelta(minutes=30), timedelta(minutes=5)
@@ -102,6 +102,49 @@ def test_recreate_takes_the_old_down_first() -> None:
     assert (then.create, then.delete) == (True, ())
 
 
+def test_a_revision_that_is_not_up_in_time_is_given_up_beside_one_that_serves_until_the_next_edit() -> None:
+    both = replace(NONE, existing=("a", "b"), active="a", pending="b", pending_since=NOON - DEADLINE)
+    late = stepped(both)
+    assert (late.active, late.pending, late.create, late.delete) == ("a", "b", False, ("b",))
+    gone = stepped(replace(both, existing=("a",)))
+    assert (gone.pending_since, gone.create, gone.delete, gone.overdue) == (late.pending_since, False, (), True)
+    edited = stepped(replace(both, existing=("a",), edited=True))
+    assert (edited.pending_since, edited.create, edited.overdue) == (NOON, True, False)
+    alone = stepped(replace(both, existing=("b",), active=None))
+    assert (alone.create, alone.delete, alone.overdue) == (True, (), True), "it is all that there is"
+    in_time = stepped(replace(both, pending_since=EARLIER, edited=True))
+    assert in_time.pending_since == EARLIER
+
+
+def test_an_edit_in_a_drain_does_not_end_it_before_the_gateway_has_moved() -> None:
+    draining = replace(NONE, existing=("a", "o"), active="a", draining_since=NOON - DRAIN)
+    assert stepped(draining, routed=False).delete == ()
+    assert stepped(draining, routed=False).draining_since == NOON - DRAIN
+    assert stepped(draining).delete == ("o",)
+
+
+HELD = {
+    # name: (what is there, (active, delete, draining since))
+    "nothing": (NONE, (None, (), None)),
+    "it comes up for the first time": (replace(NONE, existing=("b",), pending="b"), (None, ("b",), None)),
+    "it serves": (replace(NONE, existing=("a",), active="a"), ("a", (), None)),
+    "another comes up": (replace(NONE, existing=("a", "b"), active="a", pending="b"), ("a", ("b",), None)),
+    "one drains": (replace(NONE, existing=("a", "o"), active="a", draining_since=EARLIER), ("a", (), EARLIER)),
+    "one has drained": (
+        replace(NONE, existing=("a", "o"), active="a", draining_since=NOON - DRAIN),
+        ("a", ("o",), NOON - DRAIN),
+    ),
+    "what served is gone": (replace(NONE, existing=("b",), active="a", pending="b"), (None, ("b",), None)),
+}
+
+
+@pytest.mark.parametrize(("revisions", "kept"), HELD.values(), ids=HELD)
+def test_without_a_place_only_what_serves_or_drains_is_kept(revisions: Revisions, kept: tuple[Any, ...]) -> None:
+    found = hold(revisions, routed=True, drain=DRAIN, now=NOON)
+    assert (found.active, found.delete, found.draining_since) == kept
+    assert (found.pending, found.create) == (None, False)
+
+
 NAMES = st.sampled_from(["a", "b", "c"])
 INSTANTS = st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)).map(lambda ago: NOON - ago)
 ANY = st.builds(
@@ -118,7 +161,8 @@ ANY = st.builds(
 @given(ANY, st.booleans())
 def test_blue_green_never_deletes_what_answers_nor_what_is_wanted(revisions: Revisions, answers: bool) -> None:
     found = stepped(revisions, answers and revisions.wanted in revisions.existing)
-    assert revisions.wanted not in found.delete
+    given_up = found.overdue and found.active is not None
+    assert revisions.wanted not in found.delete or given_up
     assert found.active not in found.delete
     assert set(found.delete) <= set(revisions.existing)
     if revisions.active in revisions.existing:

@@ -48,10 +48,11 @@ def test_replace_finds_what_a_watch_lost() -> None:
     store.put("pods", thing("other-kind"))
     listed = [thing("same"), thing("changed", 2), thing("new")]
     changed = store.replace("services", listed, store.versions("services"))
-    assert changed == {Ref("services", "ns", name) for name in ("gone", "changed", "new")}
+    assert changed.keys() == {Ref("services", "ns", name) for name in ("gone", "changed", "new")}
+    assert changed[Ref("services", "ns", "gone")] == thing("gone"), "as it was, so that its service is known"
     assert version(store, "gone") is None
     assert store.get(Ref("pods", "ns", "other-kind")) is not None
-    assert store.replace("services", listed, store.versions("services")) == set()
+    assert store.replace("services", listed, store.versions("services")) == {}
 
 
 def test_replace_spares_what_came_while_the_list_was_under_way() -> None:
@@ -61,9 +62,35 @@ def test_replace_spares_what_came_while_the_list_was_under_way() -> None:
     before = store.versions("services")
     store.put("services", thing("written", 7))
     store.put("services", thing("made", 8))
-    assert store.replace("services", [], before) == {Ref("services", "ns", "gone")}
+    assert list(store.replace("services", [], before)) == [Ref("services", "ns", "gone")]
     assert version(store, "written") == "7"
     assert version(store, "made") == "8"
+
+
+def test_what_was_deleted_while_an_answer_was_under_way_stays_deleted() -> None:
+    store = Store()
+    store.put("services", thing(version=1))
+    before = store.versions("services")
+    store.deleted("services", thing(version=5))
+    assert store.replace("services", [thing(version=1)], before) == {}
+    store.put("services", thing(version=4))
+    assert version(store) is None
+    store.versions("services")
+    store.put("services", thing(version=4))
+    assert version(store) is None, "an answer from before the next list"
+    for _ in range(2):
+        store.versions("services")
+    assert store._deleted["services"] == ({}, {}), "and nothing is remembered for ever"
+
+
+@pytest.mark.parametrize(
+    "later", [thing(version=6), thing(version=3, uid="new")], ids=["its label came back", "another of its name"]
+)
+def test_what_is_there_again_is_known_again(later: Json) -> None:
+    store = Store()
+    store.deleted("services", thing(version=5))
+    store.put("services", later)
+    assert version(store) == later["metadata"]["resourceVersion"]
 
 
 def test_children_are_found_by_their_label_in_their_namespace() -> None:

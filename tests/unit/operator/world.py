@@ -9,7 +9,8 @@ from typing import Any, Self
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_operator.observed import Observed, Probe
-from llmservice_operator.plan import Plan, decide, probe_targets
+from llmservice_operator.plan import Plan, decide
+from llmservice_operator.probe_targets import probe_targets
 from llmservice_operator.report import status
 from llmservice_operator.schedules import in_force
 from llmservice_operator.store import Ref, ref_of

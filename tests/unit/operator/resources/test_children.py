@@ -38,7 +38,7 @@ def spec(**fields: Any) -> LLMServiceSpec:
 
 def ray_service(pool: APool | None = None, **fields: Any) -> Json:
     """The RayService of a spec on a pool."""
-    return make_ray_service(SERVICE, spec(**fields), (pool or APool()).build(), "m-abc123")
+    return make_ray_service(SERVICE, spec(**fields), (pool or APool()).build(), "p", "m-abc123")
 
 
 def groups(obj: Json) -> tuple[Json, Json]:

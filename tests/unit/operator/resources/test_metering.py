@@ -18,7 +18,7 @@ LEDGER = "http://ledger.llmservice-system.svc"
 
 def rendered(ledger: str | None, revision: str = "m-abc123") -> Json:
     """The spec of a RayService."""
-    return dict(make_ray_service(SERVICE, SPEC, POOL, revision, ledger=ledger)["spec"])
+    return dict(make_ray_service(SERVICE, SPEC, POOL, "cpu", revision, ledger=ledger)["spec"])
 
 
 def pod(ray: Json, group: str) -> Json:

@@ -25,7 +25,7 @@ def spec(**fields: Any) -> LLMServiceSpec:
 
 def ray_service(pool: APool | None = None, store: RedisStore | None = None, **fields: Any) -> Json:
     """The spec of a RayService."""
-    obj = make_ray_service(SERVICE, spec(**fields), (pool or APool()).build(), "m-abc123", store)
+    obj = make_ray_service(SERVICE, spec(**fields), (pool or APool()).build(), "l4", "m-abc123", store)
     return dict(obj["spec"])
 
 
@@ -94,7 +94,7 @@ def test_where_traces_go_is_a_matter_of_the_engine_and_so_of_the_revision() -> N
     endpoint = "http://otel:4318"
     pool = APool().build()
     assert revision_name("m", spec(), pool) != revision_name("m", spec(), pool, endpoint)
-    found = make_ray_service(SERVICE, spec(), pool, "m-abc123", tracing=endpoint)["spec"]
+    found = make_ray_service(SERVICE, spec(), pool, "cpu", "m-abc123", tracing=endpoint)["spec"]
     assert json.loads(found["serveConfigV2"])["applications"][0]["args"]["tracing_endpoint"] == endpoint
     assert "tracing_endpoint" not in json.loads(ray_service()["serveConfigV2"])["applications"][0]["args"]
 
@@ -174,3 +174,29 @@ def test_a_changed_drain_is_taken_over_by_a_running_engine() -> None:
     args = worker_args("m", spec(), APool().build())
     first, second = application("llm", args, before), application("llm", args, after)
     assert first["args"] == second["args"]
+
+
+CLAIMS: dict[str, tuple[APool, dict[str, Any], int, str]] = {
+    "two stages, three replicas": (
+        H100,
+        {"engine": {"tensorParallel": 8, "pipelineParallel": 2}, "replicas": 3},
+        0,
+        "48",
+    ),
+    "one that may sleep": (H100, {"scaling": {"minReplicas": 0, "maxReplicas": 4}}, 0, "0"),
+    "the same, woken": (H100, {"scaling": {"minReplicas": 0, "maxReplicas": 4}}, 2, "2"),
+    "prefetched: its worker is not asked for yet": (
+        H100,
+        {"model": {"source": "s3://bucket/m", "cacheClaim": "cache", "prefetch": True}},
+        0,
+        "1",
+    ),
+    "a CPU pool": (APool(), {"replicas": 3}, 0, "0"),
+}
+
+
+@pytest.mark.parametrize(("pool", "fields", "awake", "count"), CLAIMS.values(), ids=CLAIMS)
+def test_it_says_what_it_takes_of_which_pool(pool: APool, fields: dict[str, Any], awake: int, count: str) -> None:
+    obj = make_ray_service(SERVICE, spec(**fields), pool.build(), "p", "m-abc123", awake=awake)
+    found = obj["metadata"]["annotations"]
+    assert (found["llmservice.io/pool"], found["llmservice.io/accelerators"]) == ("p", count)
