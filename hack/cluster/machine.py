@@ -38,6 +38,9 @@ REDIS: Mapping[str, str] = {"redis-check-rdb": "redis-tools"}
 POSTGRESQL: Mapping[str, str] = {"pg_createcluster": "postgresql-15"}
 """Of Debian's PostgreSQL; the server's own programs are in no folder of PATH."""
 
+HAPROXY: Mapping[str, str] = {"haproxy": "haproxy"}
+"""What the gateway's tests run without its image."""
+
 CLOCK: Mapping[str, str] = {"faketime": "faketime"}
 """What sets the clock that a process sees; its library is in no folder of PATH."""
 

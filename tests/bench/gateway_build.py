@@ -36,8 +36,3 @@ def virtual_environment(name: str, steps: Steps) -> Path:
 def nginx() -> str:
     """The program; raises ClusterError where there is none."""
     return found("nginx", "nginx (Debian: apt-get install nginx-light)", extra="/usr/sbin")
-
-
-def haproxy() -> str:
-    """The same program that the gateway runs; raises ClusterError where there is none."""
-    return found("haproxy", "HAProxy (Debian: apt-get install haproxy)", extra="/usr/sbin")

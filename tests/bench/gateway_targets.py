@@ -20,6 +20,7 @@ from tests.bench import gateway_build as build
 from tests.bench.gateway_asking import Load
 from tests.bench.gateway_ours import KEY
 from tests.bench.gateway_target import Target
+from tests.integration import haproxy_program
 
 LOAD_CORE: Final = 0
 GATEWAY_CORE: Final = 1
@@ -119,7 +120,7 @@ backend model
 """
     file = bench.folder / "haproxy.cfg"
     file.write_text(text)
-    return _started(bench, "haproxy", [build.haproxy(), "-db", "-f", file], port)
+    return _started(bench, "haproxy", [haproxy_program.haproxy(), "-db", "-f", file], port)
 
 
 def ours(models: int, keys: int, name: str = "ours") -> Maker:

@@ -5,7 +5,6 @@ Only the time of day is set. Clocks that only grow do not jump, as they do not w
 
 import os
 import shlex
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from hack.cluster import machine
 from hack.cluster.progress import Steps
+from tests.integration.haproxy_program import haproxy
 
 MINUTE_S = 60
 _SHARED = Path("/dev/shm")
@@ -35,7 +35,7 @@ class Clock:
         # The agent gives HAProxy no variable of its own environment.
         program = folder / "haproxy"
         words = " ".join(f"{name}={shlex.quote(text)}" for name, text in seen.items())
-        program.write_text(f'#!/bin/sh\nexec env {words} {shutil.which("haproxy")} "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec env {words} {haproxy()} "$@"\n')
         program.chmod(0o755)
         self.variables: Mapping[str, str] = seen | {"LLMSERVICE_GATEWAY_HAPROXY": str(program)}
         self.step(0)

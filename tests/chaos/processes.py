@@ -13,6 +13,7 @@ import aiohttp
 
 from tests.eventually import eventually
 from tests.integration.gateway_stack import free_ports
+from tests.integration.haproxy_program import haproxy
 from tests.unit.gateway.builders import PEPPER
 
 _PATIENCE_S: Final = 120
@@ -58,7 +59,8 @@ class GatewayProcess:
             "LEDGER_TOKEN": str(place.token),
         }
         own = {f"LLMSERVICE_GATEWAY_{each}": text for each, text in settings.items()}
-        self._environment = place.environment | own | {"KUBECONFIG": str(place.kubeconfig)}
+        usual = {"LLMSERVICE_GATEWAY_HAPROXY": haproxy()}
+        self._environment = usual | place.environment | own | {"KUBECONFIG": str(place.kubeconfig)}
         self._container: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:

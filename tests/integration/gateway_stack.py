@@ -22,6 +22,7 @@ from llmservice_gateway.runtime import RuntimeSocket
 from llmservice_gateway.settings import Settings
 from llmservice_gateway.source import KINDS, Event, Gone, Kind, Listed, ObjectSource, Put
 from tests.eventually import eventually
+from tests.integration.haproxy_program import haproxy
 from tests.unit.gateway.builders import PEPPER
 
 ANSWERED = 30.0
@@ -167,7 +168,13 @@ async def running(listed: bool = True, cluster: ObjectSource | None = None, **fi
     with tempfile.TemporaryDirectory(prefix="gw") as directory:
         ports = free_ports(4)
         names = ("public_port", "metrics_port", "agent_port", "inner_port")
-        wanted: dict[str, Any] = {"drain_delay": 0, "threads": 1, "max_connections": 500, "connect_timeout": 1}
+        wanted: dict[str, Any] = {
+            "haproxy": haproxy(),
+            "drain_delay": 0,
+            "threads": 1,
+            "max_connections": 500,
+            "connect_timeout": 1,
+        }
         wanted["agent_niceness"] = 0  # else all tests that follow in this process would give way
         wanted |= dict(zip(names, ports, strict=True)) | fields
         settings = Settings(address="127.0.0.1", run_directory=Path(directory), **wanted)

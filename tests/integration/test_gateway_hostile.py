@@ -5,7 +5,6 @@ import gc
 import io
 import itertools
 import json
-import shutil
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest_asyncio
 
 from tests.eventually import eventually
 from tests.integration.gateway_stack import Stack, running
+from tests.integration.haproxy_program import haproxy
 from tests.integration.test_gateway_bad_input import HEAD, HOST, SHAPED, UNPARSED
 from tests.unit.gateway.builders import apikey, llmservice, secret_key
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     folder = tmp_path_factory.mktemp("haproxy")
     program = folder / "haproxy"
-    program.write_text(f'#!/bin/sh\nexec {shutil.which("haproxy")} "$@" >>{folder}/log\n')
+    program.write_text(f'#!/bin/sh\nexec {haproxy()} "$@" >>{folder}/log\n')
     program.chmod(0o755)
     async with running(haproxy=str(program)) as found:
         await found.put("llmservices", llmservice("llama", address=found.upstream.address))

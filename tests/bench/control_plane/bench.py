@@ -119,7 +119,7 @@ async def _one_a_second(operator: Operator, count: int, site: Site) -> Json:
 
 async def _under_load(operator: Operator, count: int, site: Site) -> Json:
     pid = operator.pid()
-    before = cpu_seconds(pid) if pid else 0.0
+    before, rss_before = (cpu_seconds(pid), rss_mb(pid)) if pid else (0.0, 0.0)
     waits = await _applied(operator, range(count), PER_SECOND, site)
     rate = figures.rate(site.audit.writes, operator.user, count)
     while len(site.written(operator)) != await _after_a_while(operator, site):
@@ -131,7 +131,7 @@ async def _under_load(operator: Operator, count: int, site: Site) -> Json:
         found |= {
             "per_cpu_second": round(count / cpu, 2),
             "rss_mb": rss,
-            "kb_per_service": round(rss * 1024 / count, 1),
+            "kb_per_service": round((rss - rss_before) * 1024 / count, 1),
         }
     return found
 

@@ -18,13 +18,15 @@ from hack.cluster.progress import Steps
 from llmservice_operator.cluster import Cluster
 from tests.bench.control_plane import load
 from tests.bench.programs import built
-from tests.chaos.operator.subject import Subject, lease_lapses, subject
+from tests.chaos.operator.subject import SPAWNED, Subject, lease_lapses, subject
 from tests.integration.client import Client
 from tests.integration.gateway_stack import free_ports
 
 Json = dict[str, Any]
 
 _GROUPS: Final = ("system:masters",)
+_WORKERS: Final = 16
+"""Of ours, as the chart has it, and of the Go one."""
 _PEER: Final = Path(__file__).parents[1] / "peers" / "control_plane_go"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -91,9 +93,12 @@ class Ours:
         self._client: Client
 
     def start(self, plane: ControlPlane, folder: Path) -> None:
-        """With the relist interval that the chart has."""
+        """With the workers and the relist interval that the chart has; a start loads the interpreter, as there."""
         self._client = Client(plane.kubeconfig)
-        self._subject = self._stack.enter_context(subject(plane.user(self.user, _GROUPS), folder, relist_seconds=300))
+        kubeconfig = plane.user(self.user, _GROUPS)
+        self._subject = self._stack.enter_context(
+            subject(kubeconfig, folder, relist_seconds=300, workers=_WORKERS, context=SPAWNED)
+        )
         self._subject.start()
 
     def stop(self) -> None:
@@ -149,8 +154,8 @@ class _Process:
         process.stop(self._record)
 
     def restart(self) -> None:
-        """Ended, and begun again."""
-        self.stop()
+        """Killed, and begun again: to wait for its good end would count as a part of its start."""
+        process.stop(self._record, 0)
         self._record = self._start()
 
     def require_alive(self) -> None:
@@ -196,7 +201,7 @@ class Go(_Process):
         templates = folder / "children.json"
         templates.write_text(load.template())
         self._metrics, self._health = (f"127.0.0.1:{port}" for port in free_ports(2))
-        addresses = ["--metrics", self._metrics, "--health", self._health]
+        addresses = ["--metrics", self._metrics, "--health", self._health, "--workers", str(_WORKERS)]
         words: list[str | Path] = [built(_PEER, Steps()), "--children", templates, *addresses]
         self._started(words, plane, folder)
 

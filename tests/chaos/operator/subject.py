@@ -1,6 +1,7 @@
 """The operator as a process of its own, so that SIGKILL ends it; only its one-token requests are answered by the rig.
 
-Forked from a server that has imported everything: a start costs a tenth of a second, not two.
+Forked from a server that has imported everything: a start costs a tenth of a second, not two. Spawned where what a
+start costs is measured.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Final
 
@@ -26,9 +27,10 @@ from tests.integration.conftest import INSTALL_NAMESPACE
 from tests.integration.gateway_stack import free_ports
 from tests.integration.operator_run import PEPPER, PUBLIC, Tokens
 
-_CONTEXT: Final = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__])
-
+_FORKED: Final = multiprocessing.get_context("forkserver")
+_FORKED.set_forkserver_preload([__name__])
+SPAWNED: Final = multiprocessing.get_context("spawn")
+WORKERS: Final = 8
 
 LEASE: Final = ("leases", INSTALL_NAMESPACE, OPERATOR_LEASE)
 LEASE_S: Final = 600.0
@@ -42,12 +44,13 @@ class Subject:
     kubeconfig: Path
     settings: Settings
     log: Path
-    _process: ForkServerProcess | None = None
+    context: ForkServerContext | SpawnContext = _FORKED
+    _process: ForkServerProcess | SpawnProcess | None = None
 
     def start(self) -> None:
         """Starts it; it need not have ended by itself."""
         assert not self.is_running
-        self._process = _CONTEXT.Process(target=_main, args=(self.kubeconfig, self.settings, self.log))
+        self._process = self.context.Process(target=_main, args=(self.kubeconfig, self.settings, self.log))
         self._process.start()
 
     def kill(self) -> None:
@@ -86,7 +89,14 @@ def lease_lapses(client: Client) -> None:
 
 
 @contextmanager
-def subject(kubeconfig: Path, folder: Path, relist_seconds: float, lease_seconds: float = LEASE_S) -> Iterator[Subject]:
+def subject(
+    kubeconfig: Path,
+    folder: Path,
+    relist_seconds: float,
+    lease_seconds: float = LEASE_S,
+    workers: int = WORKERS,
+    context: ForkServerContext | SpawnContext = _FORKED,
+) -> Iterator[Subject]:
     """Not started yet; ended with the block."""
     pepper = folder / "pepper"
     pepper.write_text(base64.b64encode(PEPPER).decode())
@@ -94,12 +104,12 @@ def subject(kubeconfig: Path, folder: Path, relist_seconds: float, lease_seconds
         install=Install(INSTALL_NAMESPACE, "http://gateway.invalid", PUBLIC),
         pepper_file=pepper,
         namespaces=(),
-        workers=8,
+        workers=workers,
         relist_seconds=relist_seconds,
         port=free_ports(1)[0],
         lease_seconds=lease_seconds,
     )
-    found = Subject(kubeconfig, settings, folder / "operator.log")
+    found = Subject(kubeconfig, settings, folder / "operator.log", context)
     try:
         yield found
     finally:

@@ -1,6 +1,6 @@
 // The control-plane benchmark's peer: an operator of controller-runtime that makes the same children.
 //
-//	control-plane-go --children FILE --metrics ADDRESS --health ADDRESS    # KUBECONFIG says as whom
+//	control-plane-go --children FILE --metrics ADDRESS --health ADDRESS --workers 16    # KUBECONFIG says as whom
 package main
 
 import (
@@ -24,10 +24,7 @@ import (
 	metrics "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
-const (
-	atOnce       = 8 // as many as our operator has workers
-	syncPatience = time.Second
-)
+const syncPatience = time.Second
 
 var (
 	serviceKind    = schema.GroupVersionKind{Group: "llmservice.io", Version: "v1alpha1", Kind: "LLMService"}
@@ -43,15 +40,16 @@ func main() {
 	file := flag.String("children", "", "JSON list of the children of one LLMService, with {name} and the like")
 	metricsAddress := flag.String("metrics", "0", "where /metrics is served")
 	healthAddress := flag.String("health", "0", "where /readyz is served: 200 once all is watched")
+	workers := flag.Int("workers", 16, "LLMServices reconciled at once")
 	flag.Parse()
 	ctrl.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	if err := run(*file, *metricsAddress, *healthAddress); err != nil {
+	if err := run(*file, *metricsAddress, *healthAddress, *workers); err != nil {
 		slog.Error("ended", "error", err)
 		os.Exit(1)
 	}
 }
 
-func run(file, metricsAddress, healthAddress string) error {
+func run(file, metricsAddress, healthAddress string, workers int) error {
 	templates, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -85,7 +83,7 @@ func watch(manager ctrl.Manager, templates string) error {
 	build := ctrl.NewControllerManagedBy(manager).
 		For(empty(serviceKind)).
 		Owns(empty(rayServiceKind)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce})
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers})
 	for _, kind := range otherKinds {
 		build = build.Owns(metadataOf(kind), builder.OnlyMetadata)
 	}
