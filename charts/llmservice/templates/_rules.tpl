@@ -3,7 +3,7 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
 {{- define "llmservice.operatorRules" -}}
 - apiGroups: [llmservice.io]
   resources: [llmservices, apikeys, budgets]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [llmservice.io]
   resources: [llmservices/status, apikeys/status]
   verbs: [patch]
@@ -13,22 +13,22 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
   verbs: [update]
 - apiGroups: [ray.io]
   resources: [rayservices]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [list, watch, create, patch, delete]
 - apiGroups: [ray.io]
   resources: [rayclusters] # KubeRay's; they alone tell why pods are refused
   verbs: [list, watch]
 - apiGroups: [""]
-  resources: [services]
+  resources: [services] # asked for before the first apply: two Services merge without a conflict
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses] # written in the release's namespace only
   verbs: [list, watch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
@@ -47,7 +47,7 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
 {{- define "llmservice.operatorClusterRules" -}}
 - apiGroups: [llmservice.io]
   resources: [gpupools]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [llmservice.io]
   resources: [gpupools/status]
   verbs: [patch]
@@ -67,7 +67,7 @@ that is no longer wanted takes delete, list and watch. Secrets: written once for
 {{- define "llmservice.operatorOwnRules" -}}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
-  verbs: [get, create, patch, delete]
+  verbs: [create, patch, delete]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [llmservice-operator]

@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -31,7 +31,10 @@ _LINE_MAX: Final = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Call:
-    """One request of the operator: `verb` as the audit log says it, `name` empty where it is of a whole kind."""
+    """One request of the operator: `verb` as the audit log says it, `name` empty where it is of a whole kind.
+
+    `by_kopf`: of a watcher, which lists before it watches; else of ours.
+    """
 
     method: str
     verb: str
@@ -40,6 +43,7 @@ class Call:
     name: str
     part: str
     is_trial: bool
+    by_kopf: bool = False
 
     @property
     def is_write(self) -> bool:
@@ -198,7 +202,8 @@ class Proxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        call = call_of(request.method, request.path, dict(request.query))
+        by_kopf = request.headers.get("User-Agent", "").startswith("kopf/")
+        call = replace(call_of(request.method, request.path, dict(request.query)), by_kopf=by_kopf)
         self.calls.append(call)
         exchange = Exchange(call, request, body, self)
         fault = self.rule(call)

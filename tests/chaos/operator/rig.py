@@ -40,7 +40,8 @@ class Rig:
 
     def relists(self) -> int:
         """How many complete relists the operator has asked for: IngressClasses come last."""
-        return sum(call.verb == "list" and call.plural == "ingressclasses" for call in self.proxy.calls)
+        lists = (call for call in self.proxy.calls if call.verb == "list" and not call.by_kopf)
+        return sum(call.plural == "ingressclasses" for call in lists)
 
     def after_relists(self, count: int) -> None:
         """Wait until it has relisted so often again, or is dead."""
