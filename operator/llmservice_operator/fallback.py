@@ -76,20 +76,25 @@ class _Standing:
 def choose(observed: Observed) -> Choice:
     """The pool for a service, given what has become of it on the pools that were chosen before."""
     spec, now = observed.spec, observed.now
-    proved, own = _standing(observed)
-    scene = Scene(observed.pools, observed.node_labels, observed.shape, observed.taken, proved, own)
+    since, current = _no_node_since(observed), (observed.status.get("placement") or {}).get("pool")
+    left = since + timedelta(seconds=seconds(spec.placement.fallback_after)) - now if since is not None else None
+    has_waited = left is not None and left <= timedelta()
+    proved, is_there, others = _standing(observed)
+    own = others if has_waited or not is_there else {}
+    scene = Scene(observed.pools, observed.node_labels, observed.shape, observed.taken, proved, own, has_waited)
     before = [each for each in _remembered(observed) if scene.proved is None or each.pool != scene.proved[0]]
     stays = spec.rollout.strategy == "Recreate" and scene.proved is not None
     closed = {each.pool for each in before if stays or now < each.until}
-    since, current = _no_node_since(observed), (observed.status.get("placement") or {}).get("pool")
     waits = [each.until - now for each in before if now < each.until]
-    if since is not None and current is not None and not spec.paused:
-        left = since + timedelta(seconds=seconds(spec.placement.fallback_after)) - now
+    # Nobody who names no other pool is moved to whatever else there is.
+    if left is not None and current is not None and len(spec.placement.pools) > 1 and not spec.paused:
         other = place(spec, scene, closed | {current})
-        if isinstance(other, Placed) and left <= timedelta():
+        if isinstance(other, Placed) and has_waited:
             after = _with(before, current, now)
             return Choice(other, after, min(each.until for each in after if each.until > now) - now)
         waits += [left] if isinstance(other, Placed) else []
+    if left is not None and others and not has_waited:
+        waits.append(left)
     placement, why = _placed(spec, scene, closed)
     if isinstance(placement, Refusal) and scene.taken:
         waits.append(_FULL_AGAIN)
@@ -115,15 +120,14 @@ def revision_of(observed: Observed, spec: LLMServiceSpec, pool: GPUPoolSpec) -> 
     return revision_name(observed.name, spec, pool, install.tracing_endpoint, install.ledger_url)
 
 
-def _standing(observed: Observed) -> tuple[tuple[str, int] | None, dict[str, int]]:
-    """Where the active revision is what the spec asks for, with its stage; and what goes on beside one that must come.
+def _standing(observed: Observed) -> tuple[tuple[str, int] | None, bool, dict[str, int]]:
+    """Where the active revision is what the spec asks for, with its stage; whether any is; what others have by pool.
 
-    The latter is of those that serve, or drain: one that came up for another spec goes at once. It is nothing where
-    what the spec asks for is there.
+    The latter are those that serve, or drain: one that came up for another spec goes at once.
     """
     known = observed.status.get("revision") or {}
     active, own = known.get("active"), Counter[str]()
-    proved, is_there = None, observed.spec.rollout.strategy == "Recreate"
+    proved, is_there = None, False
     for each in _that_stand(observed, active):
         pool = observed.pools.get(each.pool)
         if pool is None:
@@ -133,7 +137,9 @@ def _standing(observed: Observed) -> tuple[tuple[str, int] | None, dict[str, int
             proved = (each.pool, each.stage) if each.name == active else proved
         elif each.name != known.get("pending"):
             own[each.pool] += each.accelerators
-    return proved, {} if is_there else {name: count for name, count in own.items() if count}
+    if observed.spec.rollout.strategy == "Recreate":
+        own.clear()
+    return proved, is_there, {name: count for name, count in own.items() if count}
 
 
 def _that_stand(observed: Observed, active: str | None) -> list[_Standing]:
@@ -163,12 +169,7 @@ def _with(before: Iterable[PassedOver], pool: str, now: datetime) -> tuple[Passe
 
 
 def _no_node_since(observed: Observed) -> datetime | None:
-    """Since when no node takes a worker of the revision that comes up, or else serves; None where one is Ready.
-
-    Only where the spec names pools to fall back to: nobody who names none is moved to whatever else there is.
-    """
-    if len(observed.spec.placement.pools) < 2:
-        return None
+    """Since when no node takes a worker of the revision that comes up, or else serves; None where one is Ready."""
     revision = observed.status.get("revision") or {}
     pods = of_revision(revision.get("pending") or revision.get("active") or "", observed.pods)
     if ready_replicas(pods):

@@ -16,9 +16,10 @@ class Scene:
     """What placing a service looks at beside its spec.
 
     `node_labels` None: the operator may not see nodes, so nothing is refused for want of them.
-    `shape`: of its model, where it is known. `taken`: accelerators of each pool that other services have; `own`: that
-    its own revisions have which go on until the wanted one answers. `proved`: the pool on which it has answered as the
-    spec asks, with the accelerators of a stage there: no estimate knows better.
+    `shape`: of its model, where it is known. `taken`: accelerators of each pool that other services have. `proved`: the
+    pool on which it has answered as the spec asks, with the accelerators of a stage there: no estimate knows better.
+    `own`: what its own revisions have that go on until the wanted one answers. `has_waited`: what came up has found no
+    node for as long as it may wait.
     """
 
     pools: Mapping[str, GPUPoolSpec]
@@ -27,6 +28,7 @@ class Scene:
     taken: Mapping[str, int] = field(default_factory=dict)
     proved: tuple[str, int] | None = None
     own: Mapping[str, int] = field(default_factory=dict)
+    has_waited: bool = False
 
     def nodes(self, pool: GPUPoolSpec) -> int | None:
         """How many nodes bear the pool's labels; None: that cannot be seen."""
@@ -161,14 +163,17 @@ def pool_is_full(candidate: Candidate) -> Refusal | None:
 
 
 def no_room_for_two(candidate: Candidate) -> Refusal | None:
-    """A replica finds no room beside what serves already, which would have to go first."""
+    """A replica finds no room beside what serves already, but would in its place.
+
+    Without `maxNodes` that takes a try: more nodes may come than there are.
+    """
     pool, name, scene = _pool(candidate), candidate.pool_name, candidate.scene
-    own, nodes = scene.own.get(name, 0), pool.max_nodes or scene.nodes(pool)
+    own, nodes = scene.own.get(name, 0), pool.max_nodes or (scene.nodes(pool) if scene.has_waited else None)
     if pool.accelerator is None or own == 0 or nodes is None or candidate.is_there:
         return None
     taken, wanted = scene.taken.get(name, 0), (candidate.stage or 1) * candidate.stages
     there = nodes * pool.accelerator.per_node
-    if taken + own + wanted <= there:
+    if taken + own + wanted <= there or taken + wanted > there:
         return None
     return Refusal(
         Reason.POOL_FULL,

@@ -152,6 +152,24 @@ def test_where_two_do_not_fit_the_old_revision_goes_first_and_why_is_said_until_
     assert world.condition("Ready")[0] == "True"
 
 
+def test_on_the_nodes_that_are_there_it_is_tried_first_and_the_old_revision_goes_when_none_has_come() -> None:
+    world, old = serving_alone(one=APool().gpu(per_node=1).build())
+    plan = world.edit(model=OTHER_MODEL).step()
+    finds_no_node(world, plan)
+    plan = world.later(minutes=9).step()
+    assert world.revisions() == sorted([old, str(plan.wanted)])
+    assert plan.choice is not None
+    assert plan.choice.look_again is not None
+    assert plan.choice.look_again.total_seconds() == 60
+    world.later(minutes=1).step()
+    assert world.revisions() == [plan.wanted]
+    assert "a new replica needs 1" in world.service["status"]["revision"]["noRoomBeside"]
+    world.step()
+    assert world.revisions() == [plan.wanted]
+    comes_up(world, plan)
+    assert world.service["status"]["revision"] == {"active": plan.wanted}
+
+
 def test_where_another_pool_has_room_nothing_goes_first_and_it_comes_back_when_there_is_room() -> None:
     world, old = serving_alone(spare=APool().gpu().having(maxNodes=1).build())
     plan = world.edit(model=OTHER_MODEL).step()

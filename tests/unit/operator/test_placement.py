@@ -192,20 +192,24 @@ def test_what_a_replica_takes_of_a_node_is_what_makes_a_pool_cheap() -> None:
     assert (found.pool_name, price(found, 1)) == ("h100", 4.0), "2 of 8 for 16.00, where all of an l4 node is 5.00"
 
 
-TWO: dict[str, tuple[GPUPoolSpec, dict[str, int], dict[str, int], bool]] = {
-    "room for both": (BIG["l4"], {}, {"l4": 4}, True),
-    "none beside what serves": (BIG["l4"], {}, {"l4": 5}, False),
-    "none beside that and others": (BIG["l4"], {"l4": 2}, {"l4": 3}, False),
-    "what serves is on another pool": (BIG["l4"], {}, {"h100": 8}, True),
-    "a pool of the nodes that are there": (BIG["half"], {}, {"l4": 1}, False),
-    "of CPUs": (POOLS["cpu"], {}, {"l4": 9}, True),
+TWO: dict[str, tuple[GPUPoolSpec, dict[str, int], dict[str, int], bool, bool]] = {
+    "room for both": (BIG["l4"], {}, {"l4": 4}, False, True),
+    "none beside what serves": (BIG["l4"], {}, {"l4": 5}, False, False),
+    "none beside that and others": (BIG["l4"], {"l4": 2}, {"l4": 3}, False, False),
+    "what serves is on another pool": (BIG["l4"], {}, {"h100": 8}, False, True),
+    "more nodes may come": (BIG["half"], {}, {"l4": 1}, False, True),
+    "none came": (BIG["half"], {}, {"l4": 1}, True, False),
+    "none came, and others have it all": (BIG["half"], {"l4": 1}, {"l4": 1}, True, True),
+    "of CPUs": (POOLS["cpu"], {}, {"l4": 9}, True, True),
 }
 
 
-@pytest.mark.parametrize(("pool", "taken", "own", "fits"), TWO.values(), ids=TWO)
-def test_whether_two_find_room(pool: GPUPoolSpec, taken: dict[str, int], own: dict[str, int], fits: bool) -> None:
+@pytest.mark.parametrize(("pool", "taken", "own", "waited", "fits"), TWO.values(), ids=TWO)
+def test_whether_two_find_room(
+    pool: GPUPoolSpec, taken: dict[str, int], own: dict[str, int], waited: bool, fits: bool
+) -> None:
     wanted = spec() if pool.accelerator is None else spec(engine={"tensorParallel": 4})
-    found = place(wanted, Scene({"l4": pool}, [pool.node_selector], None, taken, own=own))
+    found = place(wanted, Scene({"l4": pool}, [pool.node_selector], None, taken, own=own, has_waited=waited))
     assert isinstance(found, Placed) is fits
     assert fits or "a new replica needs 4" in getattr(found, "message", "")
 
