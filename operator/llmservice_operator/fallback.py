@@ -9,16 +9,15 @@ While the first choice is tried, what runs on the next pool goes on: so whether 
 for it, and nobody is moved for it in vain. Where no pool has room beside what serves, that goes first.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from llmservice_api.base import seconds
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
-from llmservice_operator.engine import is_worker, of_revision, ready_replicas
+from llmservice_operator.engine import has_workers, is_worker, of_revision, ready_replicas
 from llmservice_operator.observed import Observed, instant, is_owned, rfc3339
 from llmservice_operator.placement import Placed, Refusal, Scene, place, with_stage
 from llmservice_operator.resources.rayservice import revision_name
@@ -65,12 +64,26 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Standing:
-    """A revision that is there: its pool, accelerators of a stage, and those that its fewest replicas take."""
+    """What is there of a service: `proved`, `made` and `own` as of Scene.
+
+    `is_tried`: on the pool of the active revision what the spec asks for comes up beside that, or was given up there.
+    """
+
+    proved: tuple[str, int] | None = None
+    made: frozenset[str] = frozenset()
+    own: Mapping[str, int] = field(default_factory=dict)
+    is_tried: bool = False
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A revision on its pool: accelerators of a stage, and those that it has at least."""
 
     name: str
     pool: str
     stage: int
     accelerators: int
+    exists: bool
 
 
 def choose(observed: Observed) -> Choice:
@@ -79,9 +92,18 @@ def choose(observed: Observed) -> Choice:
     since, current = _no_node_since(observed), (observed.status.get("placement") or {}).get("pool")
     left = since + timedelta(seconds=seconds(spec.placement.fallback_after)) - now if since is not None else None
     has_waited = left is not None and left <= timedelta()
-    proved, is_there, others = _standing(observed)
-    own = others if has_waited or not is_there else {}
-    scene = Scene(observed.pools, observed.node_labels, observed.shape, observed.taken, proved, own, has_waited)
+    standing = _standing(observed)
+    own = {} if standing.is_tried and not (standing.made and has_waited) else standing.own
+    scene = Scene(
+        observed.pools,
+        observed.node_labels,
+        observed.shape,
+        observed.taken,
+        standing.proved,
+        standing.made,
+        own,
+        has_waited,
+    )
     before = [each for each in _remembered(observed) if scene.proved is None or each.pool != scene.proved[0]]
     stays = spec.rollout.strategy == "Recreate" and scene.proved is not None
     closed = {each.pool for each in before if stays or now < each.until}
@@ -93,10 +115,10 @@ def choose(observed: Observed) -> Choice:
             after = _with(before, current, now)
             return Choice(other, after, min(each.until for each in after if each.until > now) - now)
         waits += [left] if isinstance(other, Placed) else []
-    if left is not None and others and not has_waited:
+    if left is not None and standing.own and not has_waited:
         waits.append(left)
     placement, why = _placed(spec, scene, closed)
-    if isinstance(placement, Refusal) and scene.taken:
+    if isinstance(placement, Refusal) and placement.is_full:
         waits.append(_FULL_AGAIN)
     return Choice(placement, tuple(before), min(waits, default=None), why)
 
@@ -120,40 +142,43 @@ def revision_of(observed: Observed, spec: LLMServiceSpec, pool: GPUPoolSpec) -> 
     return revision_name(observed.name, spec, pool, install.tracing_endpoint, install.ledger_url)
 
 
-def _standing(observed: Observed) -> tuple[tuple[str, int] | None, bool, dict[str, int]]:
-    """Where the active revision is what the spec asks for, with its stage; whether any is; what others have by pool.
-
-    The latter are those that serve, or drain: one that came up for another spec goes at once.
-    """
+def _standing(observed: Observed) -> _Standing:
     known = observed.status.get("revision") or {}
-    active, own = known.get("active"), Counter[str]()
-    proved, is_there = None, False
-    for each in _that_stand(observed, active):
-        pool = observed.pools.get(each.pool)
+    active, proved, own, made, tried = known.get("active"), None, dict[str, int](), set[str](), set[str]()
+    for run in _runs(observed, active, known.get("pending")):
+        pool = observed.pools.get(run.pool)
         if pool is None:
             continue
-        if each.name == revision_of(observed, with_stage(observed.spec, each.stage), pool):
-            is_there = True
-            proved = (each.pool, each.stage) if each.name == active else proved
-        elif each.name != known.get("pending"):
-            own[each.pool] += each.accelerators
-    if observed.spec.rollout.strategy == "Recreate":
-        own.clear()
-    return proved, is_there, {name: count for name, count in own.items() if count}
+        if run.name != revision_of(observed, with_stage(observed.spec, run.stage), pool):
+            if run.name == active and observed.spec.rollout.strategy == "BlueGreen" and run.accelerators:
+                own[run.pool] = run.accelerators
+        elif run.name == active:
+            proved = run.pool, run.stage
+        else:
+            tried.add(run.pool)
+            made |= {run.pool} if run.exists else set()
+    return _Standing(proved, frozenset(made), own, is_tried=bool(tried & own.keys()))
 
 
-def _that_stand(observed: Observed, active: str | None) -> list[_Standing]:
-    """Revisions that are there, and the active one where it rests. On CPU pools none, unless one was passed over."""
+def _runs(observed: Observed, active: str | None, pending: str | None) -> list[_Run]:
+    """Revisions that exist, and those that status remembers. On CPU pools none, unless one was passed over."""
     before, engine = observed.status.get("placement") or {}, observed.spec.engine
-    found = []
-    for ref, obj in observed.children.items():
-        share = share_of(obj) if ref.plural == "rayservices" and is_owned(obj, observed.uid) else None
+    stages, found = engine.pipeline_parallel or 1, list[_Run]()
+    existing = [obj for ref, obj in observed.children.items() if ref.plural == "rayservices"]
+    for obj in (each for each in existing if is_owned(each, observed.uid)):
+        share, name = share_of(obj), obj["metadata"]["name"]
         if share is not None and (share.each or "passedOver" in before):
+            # One that may sleep has nothing at least, but while it works it has a replica.
+            one = share.each * stages if has_workers(of_revision(name, observed.pods)) else 0
             stage = share.each or engine.tensor_parallel or 1
-            found.append(_Standing(ref.name, share.pool, stage, share.accelerators))
-    if active is not None and "pool" in before and observed.child("rayservices", active) is None:
-        stage = (before.get("accelerators") or 0) // (engine.pipeline_parallel or 1) or engine.tensor_parallel or 1
-        found.append(_Standing(active, before["pool"], stage, 0))
+            found.append(_Run(name, share.pool, stage, max(share.fewest, one), exists=True))
+    if "pool" in before and ("accelerators" in before or "passedOver" in before):
+        # Status has the pool of the one that comes up, else of the active one, which may rest.
+        name = pending or active
+        stage = (before.get("accelerators") or 0) // stages or engine.tensor_parallel or 1
+        if name is not None and name not in {run.name for run in found}:
+            exists = observed.child("rayservices", name) is not None
+            found.append(_Run(name, before["pool"], stage, 0, exists))
     return found
 
 

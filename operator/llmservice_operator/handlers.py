@@ -54,8 +54,9 @@ class Router:
         if known is not None and (plural == BUDGETS or is_no_news(plural, known, obj)):
             return  # what was spent bears on no key's status
         self.touch(ref, obj)
-        if plural == LLMSERVICES and (known is None or known.get("spec") != obj.get("spec")):
-            self._touch_sharing(*(each for each in (known, obj) if each is not None))
+        if plural == LLMSERVICES and (known is None or _says_names(known) != _says_names(obj)):
+            for each in (known, obj):
+                self.touch_sharing(each)
         if known is not None and known["metadata"].get("labels") != obj["metadata"].get("labels"):
             self.touch(ref, known)  # the service whose label it bore
 
@@ -63,7 +64,7 @@ class Router:
         """An object is gone; where another one has its name meanwhile, that one stays known."""
         self.touch(self.store.deleted(plural, obj), obj)
         if plural == LLMSERVICES:
-            self._touch_sharing(obj)
+            self.touch_sharing(obj)
 
     def touch(self, ref: Ref, obj: Json) -> None:
         """Add the keys that an object bears on, whether it is there or gone."""
@@ -87,11 +88,10 @@ class Router:
         for ref in refs:
             self._touch_pools(ref)
 
-    def _touch_sharing(self, *services: Json) -> None:
-        """Look again at the services that have one of their names: whose it is may have changed."""
-        for service in services:
-            for key in self.store.model_names.sharing(service):
-                self.services.add(key)
+    def touch_sharing(self, service: Json | None) -> None:
+        """Look again at the services that have one of its names: whose it is may have changed."""
+        for key in self.store.model_names.sharing(service) if service is not None else ():
+            self.services.add(key)
 
     def _touch_spenders(self, budget: Ref) -> None:
         """Look again at the keys that name the Budget: it is there, or is not."""
@@ -106,6 +106,11 @@ class Router:
         elif ref.plural == "nodes":
             for pool in list(self.store.of_kind(GPUPOOLS)):
                 self.pools.add(pool["metadata"]["name"])
+
+
+def _says_names(service: Json) -> tuple[Any, bool]:
+    """All that its names follow from."""
+    return service.get("spec"), "deletionTimestamp" in service["metadata"]
 
 
 def is_no_news(plural: str, known: Json, obj: Json) -> bool:

@@ -9,6 +9,7 @@ from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.reasons import ConditionType
 from llmservice_operator.memory import Shape
+from llmservice_operator.shares import Taken
 from llmservice_operator.store import Ref
 from llmservice_worker.args import Task
 
@@ -99,7 +100,7 @@ class Observed:
     `spec`: as it holds now, by its schedules. `causes`: why workers have no engine, as they say it themselves.
     `taken_names`: names of its model by the older LLMService of the namespace that answers to them on the shared URL.
     `node_labels`, `has_default_class` None: the operator may not see that.
-    `shape`: of the model, where it is public. `taken`: accelerators of each pool that other services have.
+    `shape`: of the model, where it is public. `taken`: what other services have of each pool.
     `replica`: what the newest replica says of itself, where it was asked.
     """
 
@@ -124,7 +125,7 @@ class Observed:
     missing_adapter_claim: str | None = None
     adapter_replicas: Replicas = Replicas()
     shape: Shape | None = None
-    taken: Mapping[str, int] = field(default_factory=dict)
+    taken: Mapping[str, Taken] = field(default_factory=dict)
     replica: Json | None = None
 
     @property

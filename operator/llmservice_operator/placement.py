@@ -9,6 +9,7 @@ from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.reasons import Reason
 from llmservice_operator.memory import GIB, Shape, fewest, least, needed
+from llmservice_operator.shares import Taken
 
 
 @dataclass(frozen=True)
@@ -16,17 +17,18 @@ class Scene:
     """What placing a service looks at beside its spec.
 
     `node_labels` None: the operator may not see nodes, so nothing is refused for want of them.
-    `shape`: of its model, where it is known. `taken`: accelerators of each pool that other services have. `proved`: the
-    pool on which it has answered as the spec asks, with the accelerators of a stage there: no estimate knows better.
-    `own`: what its own revisions have that go on until the wanted one answers. `has_waited`: what came up has found no
-    node for as long as it may wait.
+    `shape`: of its model, where it is known. `taken`: what other services have of each pool. `proved`: the pool where
+    it has answered as the spec asks, with the accelerators of a stage there: no estimate knows better. `made`: pools
+    where what the spec asks for comes up already. `own`: what its active revision has of a pool at least, where that
+    would go on beside what must come. `has_waited`: what came up has found no node for as long as it may wait.
     """
 
     pools: Mapping[str, GPUPoolSpec]
     node_labels: Sequence[Mapping[str, str]] | None
     shape: Shape | None = None
-    taken: Mapping[str, int] = field(default_factory=dict)
+    taken: Mapping[str, Taken] = field(default_factory=dict)
     proved: tuple[str, int] | None = None
+    made: Collection[str] = ()
     own: Mapping[str, int] = field(default_factory=dict)
     has_waited: bool = False
 
@@ -69,10 +71,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a pool cannot take the service."""
+    """Why a pool, or any, cannot take the service. `is_full`: one of them is full: nothing may be held there."""
 
     reason: Reason
     message: str
+    is_full: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,12 @@ def memory_does_not_fit(candidate: Candidate) -> Refusal | None:
 
 
 def pool_is_full(candidate: Candidate) -> Refusal | None:
-    """Other services have so many of the pool's accelerators that a replica finds no room within maxNodes."""
-    pool, taken = _pool(candidate), candidate.scene.taken.get(candidate.pool_name, 0)
+    """Other services have so many of the pool's accelerators that a replica finds no room within maxNodes.
+
+    One that comes up there gives way to what the others have at least, not to a peak of their load.
+    """
+    pool, others = _pool(candidate), candidate.scene.taken.get(candidate.pool_name, _NOTHING)
+    taken = others.fewest if candidate.pool_name in candidate.scene.made else others.wanted
     if pool.accelerator is None or not pool.max_nodes or candidate.is_there:
         return None
     wanted = (candidate.stage or 1) * candidate.stages
@@ -159,26 +166,28 @@ def pool_is_full(candidate: Candidate) -> Refusal | None:
         Reason.POOL_FULL,
         f"pool {candidate.pool_name} has {there} accelerators (spec.maxNodes {pool.max_nodes} of "
         f"{pool.accelerator.per_node}), other services take {taken} of them, and a replica needs {wanted}",
+        is_full=True,
     )
 
 
 def no_room_for_two(candidate: Candidate) -> Refusal | None:
     """A replica finds no room beside what serves already, but would in its place.
 
-    Without `maxNodes` that takes a try: more nodes may come than there are.
+    Reckoned with what all have at least: a peak of load must not end what serves. Without `maxNodes` it takes a try, as
+    more nodes may come than there are.
     """
     pool, name, scene = _pool(candidate), candidate.pool_name, candidate.scene
     own, nodes = scene.own.get(name, 0), pool.max_nodes or (scene.nodes(pool) if scene.has_waited else None)
     if pool.accelerator is None or own == 0 or nodes is None or candidate.is_there:
         return None
-    taken, wanted = scene.taken.get(name, 0), (candidate.stage or 1) * candidate.stages
+    taken, wanted = scene.taken.get(name, _NOTHING), (candidate.stage or 1) * candidate.stages
     there = nodes * pool.accelerator.per_node
-    if taken + own + wanted <= there or taken + wanted > there:
+    if taken.fewest + own + wanted <= there or taken.wanted + wanted > there:
         return None
     return Refusal(
         Reason.POOL_FULL,
-        f"pool {name} has {there} accelerators, of which other services take {taken} and what serves {own}, and a new "
-        f"replica needs {wanted}",
+        f"pool {name} has {there} accelerators, of which other services take {taken.fewest} and what serves {own}, and "
+        f"a new replica needs {wanted}",
     )
 
 
@@ -218,6 +227,7 @@ def no_node_matches(candidate: Candidate) -> Refusal | None:
     )
 
 
+_NOTHING: Final = Taken(0, 0)
 _UNSEEN: Final = "whether it has nodes is not looked at, since the operator serves named namespaces and reads no nodes"
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -233,7 +243,7 @@ CHECKS: Final[tuple[Check, ...]] = (
 
 
 def place(spec: LLMServiceSpec, scene: Scene, without: Collection[str] = ()) -> Placed | Refusal:
-    """The first pool of spec.placement.pools that fits; by default the cheapest of all that fit.
+    """The first pool of spec.placement.pools that fits; by default the one where it answers, else the cheapest.
 
     `without`: pools that are not tried, since they had no node.
     """
@@ -242,7 +252,7 @@ def place(spec: LLMServiceSpec, scene: Scene, without: Collection[str] = ()) -> 
         return Refusal(
             Reason.NO_POOL, "there is no GPUPool: create one (manifests/samples/cpu-pool.yaml is an example)"
         )
-    why = "first of spec.placement.pools that fits" if named else "cheapest pool that fits"
+    why = "first of spec.placement.pools that fits" if named else "cheapest pool that fitted"
     fits, refusals = [], []
     for name in (each for each in named or sorted(pools) if each not in without):
         candidate = Candidate(spec, name, pools.get(name), scene)
@@ -254,10 +264,12 @@ def place(spec: LLMServiceSpec, scene: Scene, without: Collection[str] = ()) -> 
         if named:
             break
     if fits:
-        return min(fits, key=_cheapness)
+        answers = [placed for placed in fits if scene.proved is not None and placed.pool_name == scene.proved[0]]
+        return min(answers or fits, key=_cheapness)
     if not refusals:
         return Refusal(Reason.NO_NODE, "no other pool may be tried")
-    return Refusal(refusals[0].reason, "; ".join(refusal.message for refusal in refusals))
+    message = "; ".join(refusal.message for refusal in refusals)
+    return Refusal(refusals[0].reason, message, any(refusal.is_full for refusal in refusals))
 
 
 def _placed(candidate: Candidate, why: str) -> Placed:

@@ -27,7 +27,7 @@ from llmservice_operator.resources.networkpolicy import make_network_policy
 from llmservice_operator.resources.rayservice import make_ray_service
 from llmservice_operator.resources.service import make_service
 from llmservice_operator.resources.worker_args import bounds
-from llmservice_operator.rollout import Revisions, Rollout, hold, step
+from llmservice_operator.rollout import Revisions, Rollout, hold, keep, step
 from llmservice_operator.shares import wanted_workers
 from llmservice_operator.store import Ref, ref_of
 from llmservice_operator.waking import least_awake
@@ -107,7 +107,7 @@ def decide(observed: Observed) -> Plan:
     choice = choose(observed)
     if isinstance(choice.placement, Refusal):
         placed = false(ConditionType.PLACED, choice.placement.reason, choice.placement.message)
-        return _without_place(observed, Plan(accepted, placed, choice=choice))
+        return _without_place(observed, Plan(accepted, placed, choice=choice), choice.placement)
     return _placed(observed, accepted, choice, choice.placement)
 
 
@@ -195,12 +195,14 @@ def address(observed: Observed, revision: str) -> str | None:
 def _rollout(observed: Observed, wanted: str, engines: dict[str, EngineState], *, in_its_place: bool) -> Rollout:
     answered = observed.engine_probe is not None and observed.engine_probe.answered
     up = engines[wanted].up and address(observed, wanted) is not None
+    known = _known_revisions(observed, wanted)
     return step(
-        _known_revisions(observed, wanted),
+        known,
         wanted_answers=up and (answered or observed.is_verified(wanted)),
+        active_answers=known.active is not None and observed.is_verified(known.active),
         routed=_route_is_proved(observed),
         strategy="Recreate" if in_its_place else observed.spec.rollout.strategy,
-        deadline=timedelta(seconds=seconds(observed.spec.rollout.progress_deadline)),
+        deadline=_deadline(observed),
         drain=_drain(observed),
         now=observed.now,
     )
@@ -220,36 +222,43 @@ def _known_revisions(observed: Observed, wanted: str) -> Revisions:
     )
 
 
+def _deadline(observed: Observed) -> timedelta:
+    return timedelta(seconds=seconds(observed.spec.rollout.progress_deadline))
+
+
 def _drain(observed: Observed) -> timedelta:
     return timedelta(seconds=seconds(observed.spec.rollout.drain))
 
 
-def _without_place(observed: Observed, plan: Plan) -> Plan:
-    """No pool takes it: the active revision goes on serving, or resting, and no other keeps what it has of a pool."""
-    if observed.spec.paused:
-        return _unchanged(observed, replace(plan, engines=_engines(observed)))
+def _without_place(observed: Observed, plan: Plan, refusal: Refusal) -> Plan:
+    """No pool takes it: the active revision goes on serving, or resting.
+
+    One that comes up keeps nothing of a full pool, nor where the spec asks for another; else it waits for the pool.
+    """
     known = _known_revisions(observed, (observed.status.get("revision") or {}).get("active") or "")
-    rollout = hold(known, routed=_route_is_proved(observed), drain=_drain(observed), now=observed.now)
-    active = rollout.active
-    return replace(
-        plan,
-        wanted=active,
-        rollout=rollout if active else None,
-        engines=_engines(observed, active),
-        rest=held(observed, active, revisions(observed)) if active else NO_REST,
-        delete=_leftovers(observed, rollout, NO_REST),
+    plan = replace(plan, engines=_engines(observed, known.active))
+    kept = _unchanged(observed, plan)
+    if observed.spec.paused or not (refusal.is_full or known.edited):
+        return replace(kept, wanted=kept.rollout.active if kept.rollout else None)
+    rollout = hold(
+        known,
+        up=[name for name, engine in plan.engines.items() if engine.up],
+        routed=_route_is_proved(observed),
+        deadline=_deadline(observed),
+        drain=_drain(observed),
+        now=observed.now,
     )
+    delete = _leftovers(observed, rollout, NO_REST)
+    return replace(kept, wanted=rollout.active, rollout=rollout if rollout.active else None, delete=delete)
 
 
 def _unchanged(observed: Observed, plan: Plan) -> Plan:
     """What stays as it is while the spec cannot be carried out: the active revision goes on serving, or resting."""
-    remembered, existing = observed.status.get("revision") or {}, revisions(observed)
-    active = remembered.get("active")
-    if active is None or not (active in existing or rests(observed, active)):
+    known = _known_revisions(observed, (observed.status.get("revision") or {}).get("active") or "")
+    rollout = keep(known, deadline=_deadline(observed), now=observed.now)
+    if rollout.active is None:
         return replace(plan, rollout=None, rest=NO_REST)
-    draining_since = _instant_of(remembered.get("drainingSince"))
-    rollout = Rollout(active, None, False, (), None, draining_since, False, None)
-    return replace(plan, rollout=rollout, rest=held(observed, active, existing))
+    return replace(plan, rollout=rollout, rest=held(observed, rollout.active, revisions(observed)))
 
 
 def _instant_of(text: str | None) -> Any:

@@ -90,12 +90,16 @@ class HttpProber:
         turn = self._words.of(url)
         if turn.locked() and self._words.silence(url) is not None:
             return None
+        is_asked = False
         try:
             # The wait for a turn is part of it: no worker waits for longer, however many pods are silent.
-            async with asyncio.timeout(_CONNECT_S), turn, self._session.get(url) as response:
-                found = _object(await _read(response.content)) if response.status == 200 else None
+            async with asyncio.timeout(_CONNECT_S), turn:
+                is_asked = True
+                async with self._session.get(url) as response:
+                    found = _object(await _read(response.content)) if response.status == 200 else None
         except TimeoutError:
-            self._words.silent(url, Probe(error="TimeoutError"))
+            if is_asked:
+                self._words.silent(url, Probe(error="TimeoutError"))
             return None
         except (aiohttp.ClientError, OSError):
             found = None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from llmservice_api.names import LABEL_SERVICE
+from llmservice_api.names import LABEL_SERVICE, LLMSERVICES
 from llmservice_operator.cluster import ApiError, Cluster
 from llmservice_operator.handlers import CHILDREN, SHARED, Router, watched
 from llmservice_operator.store import Store, ref_of
@@ -65,6 +65,8 @@ class Relister:
                 continue
             for ref, obj in changed.items():
                 self.router.touch(ref, obj)
+                if plural == LLMSERVICES:
+                    self.router.touch_sharing(obj)
         return served
 
     async def _list(self, plural: str) -> list[Json]:

@@ -48,6 +48,7 @@ def step(
     revisions: Revisions,
     *,
     wanted_answers: bool,
+    active_answers: bool,
     routed: bool,
     strategy: Literal["BlueGreen", "Recreate"],
     deadline: timedelta,
@@ -56,8 +57,9 @@ def step(
 ) -> Rollout:
     """The next step.
 
-    `wanted_answers`: the wanted revision gave a real token, now or before. `routed`: a token came through the gateway
-    from the revision that is active; what served before it goes only then, and not before `drain` is over.
+    `wanted_answers`: the wanted revision gave a real token, now or before; `active_answers`: so did the active one,
+    which has not failed since. `routed`: a token came through the gateway from the revision that is active; what served
+    before it goes only then, and not before `drain` is over.
     """
     active = revisions.active if revisions.active in revisions.existing else None
     moved = wanted_answers and active != revisions.wanted
@@ -68,7 +70,7 @@ def step(
     since = _pending_since(revisions, deadline, now)
     overdue = now - since >= deadline
     keep = {active} if active and strategy == "BlueGreen" else set()
-    given_up = overdue and bool(keep)
+    given_up = overdue and bool(keep) and (active_answers or revisions.wanted not in revisions.existing)
     draining_since, others = revisions.draining_since, set(revisions.existing) - keep - {revisions.wanted}
     # Without `drainingSince` none of the others has served.
     drained = draining_since is None or (routed and now - draining_since >= drain)
@@ -86,17 +88,42 @@ def step(
     )
 
 
-def hold(revisions: Revisions, *, routed: bool, drain: timedelta, now: datetime) -> Rollout:
-    """While no pool takes what is wanted: what serves goes on, what drains ends, and nothing else has a place."""
-    if revisions.active not in revisions.existing or revisions.active is None:
-        return Rollout(None, None, False, tuple(sorted(revisions.existing)), None, None, False, None)
-    return replace(_settle(revisions, revisions.active, revisions.draining_since, drain, now, routed), create=False)
+def keep(revisions: Revisions, *, deadline: timedelta, now: datetime) -> Rollout:
+    """While nothing may be changed: all stays, and what was given up is still known to be."""
+    since = revisions.pending_since
+    is_gone = revisions.pending not in {None, revisions.active, *revisions.existing}
+    given_up = is_gone and since is not None and now - since >= deadline
+    return Rollout(
+        active=revisions.active if revisions.active in revisions.existing else None,
+        pending=revisions.pending if given_up else None,
+        create=False,
+        delete=(),
+        pending_since=since if given_up else None,
+        draining_since=revisions.draining_since,
+        overdue=given_up,
+        check_again=None,
+    )
+
+
+def hold(
+    revisions: Revisions, *, up: Collection[str], routed: bool, deadline: timedelta, drain: timedelta, now: datetime
+) -> Rollout:
+    """While no pool has room for what is wanted: what serves goes on, what drains ends, and nothing else has a place.
+
+    `up`: revisions whose engines are up. Where status has lost which one is active, these stay.
+    """
+    kept = keep(revisions, deadline=deadline, now=now)
+    if kept.active is None:
+        return replace(kept, delete=tuple(sorted(set(revisions.existing) - set(up))))
+    settled = _settle(revisions, kept.active, revisions.draining_since, drain, now, routed)
+    return replace(kept, delete=settled.delete, draining_since=settled.draining_since, check_again=settled.check_again)
 
 
 def _pending_since(revisions: Revisions, deadline: timedelta, now: datetime) -> datetime:
-    """When the wanted revision began: anew with an edit that gives one that was given up another try."""
+    """When the wanted revision began: anew with an edit, where it is late or was given up."""
     since = revisions.pending_since if revisions.pending == revisions.wanted else None
-    return now if since is None or (revisions.edited and now - since >= deadline) else since
+    is_over = since is not None and (now - since >= deadline or revisions.wanted not in revisions.existing)
+    return now if since is None or (revisions.edited and is_over) else since
 
 
 def _settle(

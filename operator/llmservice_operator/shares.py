@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from llmservice_api.names import ACCELERATORS_ANNOTATION, LABEL_REVISION, POOL_ANNOTATION
 
@@ -14,24 +14,32 @@ Owner = tuple[str, str]
 
 
 class Share(NamedTuple):
-    """Of a revision: its pool, accelerators that each of its workers takes, and those that all of them take."""
+    """Of a revision: its pool; accelerators of each worker, of its fewest replicas, and of all workers wanted now."""
 
     pool: str
     each: int
-    accelerators: int
+    fewest: int
+    wanted: int
 
 
 @dataclass(frozen=True)
 class _Claim:
     """`is_settled`: of a revision that serves, or has served. `age` orders those that come up."""
 
-    pool: str
-    accelerators: int
+    share: Share
     is_settled: bool
     age: tuple[str, ...]
 
 
-_LAST = ("~",)
+class Taken(NamedTuple):
+    """Accelerators that others have of a pool: for their fewest replicas, and with those that their load wants now."""
+
+    fewest: int
+    wanted: int
+
+
+_DIGITS_MAX: Final = 6
+_LAST: Final = ("~",)
 """An age after all others."""
 
 
@@ -40,50 +48,59 @@ class Shares:
     """Accelerators of each pool, by the revisions whose RayServices say that they have them."""
 
     _claims: dict[Owner, list[_Claim]] = field(default_factory=dict)
-    _settled: Counter[str] = field(default_factory=Counter)
+    _fewest: Counter[str] = field(default_factory=Counter)
+    _wanted: Counter[str] = field(default_factory=Counter)
     _coming: dict[str, dict[Owner, list[_Claim]]] = field(default_factory=dict)
 
     def note(self, owner: Owner, service: Json | None, ray_services: Iterable[Json], clusters: Sequence[Json]) -> None:
         """All that an LLMService has now, in place of what it had; None: it is gone, and so is what it had."""
         for before in self._claims.pop(owner, ()):
-            self._settled[before.pool] -= before.accelerators if before.is_settled else 0
-            self._coming.get(before.pool, {}).pop(owner, None)
+            self._coming.get(before.share.pool, {}).pop(owner, None)
+            self._count(before, -1)
         claims = [claim for obj in ray_services if (claim := _claim(service, obj, clusters))] if service else []
         if not claims:
             return
         self._claims[owner] = claims
         for claim in claims:
-            if claim.is_settled:
-                self._settled[claim.pool] += claim.accelerators
-            else:
-                self._coming.setdefault(claim.pool, {}).setdefault(owner, []).append(claim)
+            self._count(claim, 1)
+            if not claim.is_settled:
+                self._coming.setdefault(claim.share.pool, {}).setdefault(owner, []).append(claim)
 
-    def beside(self, owner: Owner, pools: Iterable[str]) -> dict[str, int]:
-        """Accelerators that others have of these pools, where they have any.
+    def _count(self, claim: _Claim, sign: int) -> None:
+        if claim.is_settled:
+            self._fewest[claim.share.pool] += sign * claim.share.fewest
+            self._wanted[claim.share.pool] += sign * claim.share.wanted
+
+    def beside(self, owner: Owner, pools: Iterable[str]) -> dict[str, Taken]:
+        """What others have of these pools, where they have any.
 
         Of two revisions that come up at once each would see the other: only the one made first counts, and stays.
         """
         found = {}
         for pool in pools:
-            own = [claim for claim in self._claims.get(owner, ()) if claim.pool == pool]
-            settled = self._settled[pool] - sum(claim.accelerators for claim in own if claim.is_settled)
+            own = [claim for claim in self._claims.get(owner, ()) if claim.share.pool == pool]
+            settled = [claim.share for claim in own if claim.is_settled]
             mine = min((claim.age for claim in own if not claim.is_settled), default=_LAST)
-            coming = (claim for claims in self._coming.get(pool, {}).values() for claim in claims if claim.age < mine)
-            found[pool] = settled + sum(claim.accelerators for claim in coming)
-        return {pool: count for pool, count in found.items() if count}
+            all_coming = (claim for claims in self._coming.get(pool, {}).values() for claim in claims)
+            coming = [claim.share for claim in all_coming if claim.age < mine]
+            found[pool] = Taken(
+                self._fewest[pool] - sum(share.fewest for share in settled) + sum(share.fewest for share in coming),
+                self._wanted[pool] - sum(share.wanted for share in settled) + sum(share.wanted for share in coming),
+            )
+        return {pool: taken for pool, taken in found.items() if any(taken)}
 
 
 def share_of(ray_service: Json, clusters: Sequence[Json] = ()) -> Share | None:
-    """What a revision has: what its workers ask for, and at least what its fewest replicas take.
+    """What a revision has. `clusters`: its RayClusters, which say how many workers are wanted, at least the fewest.
 
-    `clusters`: its RayClusters; without them those fewest alone count. None: it says of no pool.
+    None: it says of no pool.
     """
     annotations = ray_service["metadata"].get("annotations", {})
     if POOL_ANNOTATION not in annotations:
         return None
     each = _count(_worker_group(ray_service).get("rayStartParams", {}).get("num-gpus"))
-    least = _count(annotations.get(ACCELERATORS_ANNOTATION))
-    return Share(annotations[POOL_ANNOTATION], each, max(least, wanted_workers(clusters) * each))
+    fewest = _count(annotations.get(ACCELERATORS_ANNOTATION))
+    return Share(annotations[POOL_ANNOTATION], each, fewest, max(fewest, wanted_workers(clusters) * each))
 
 
 def wanted_workers(clusters: Sequence[Json]) -> int:
@@ -96,13 +113,13 @@ def _claim(service: Json, ray_service: Json, clusters: Sequence[Json]) -> _Claim
     if not any(owner.get("uid") == service["metadata"]["uid"] for owner in metadata.get("ownerReferences", [])):
         return None
     share = share_of(ray_service, [each for each in clusters if _is_of(each, metadata["name"])])
-    if share is None or share.accelerators == 0:
+    if share is None or share.wanted == 0:
         return None
     known: Mapping[str, Any] = (service.get("status") or {}).get("revision") or {}
     has_served = "drainingSince" in known and known.get("pending") != metadata["name"]
     is_settled = known.get("active") == metadata["name"] or has_served
     age = (metadata.get("creationTimestamp", ""), metadata["namespace"], metadata["name"])
-    return _Claim(share.pool, share.accelerators, is_settled, age)
+    return _Claim(share, is_settled, age)
 
 
 def _is_of(cluster: Json, revision: str) -> bool:
@@ -115,5 +132,5 @@ def _worker_group(ray_service: Json) -> Json:
 
 
 def _count(text: Any) -> int:
-    """A count that anybody may have edited; 0 where it is none."""
-    return int(text) if isinstance(text, str) and text.isdecimal() else 0
+    """A count that anybody may have edited; 0 where it is none, or absurd."""
+    return int(text) if isinstance(text, str) and text.isdecimal() and len(text) <= _DIGITS_MAX else 0

@@ -80,20 +80,17 @@ class Store:
         return ref
 
     def versions(self, plural: str) -> dict[Ref, int]:
-        """What is known of a kind, for `replace`: taken before the list is asked for.
-
-        What was deleted is remembered until the list after the next one begins: no answer is under way for longer.
-        """
-        self._deleted[plural] = ({}, self._deleted.get(plural, ({}, {}))[0])
-        return self._versions(plural)
+        """What is known of a kind, for `replace`: taken before the list is asked for."""
+        return {ref_of(plural, obj): _version(obj) for obj in self.of_kind(plural)}
 
     def replace(self, plural: str, objects: list[Json], before: dict[Ref, int]) -> dict[Ref, Json]:
         """Take a full list for the truth, but for what a watch or a write of ours brought while it was under way.
 
-        Returns what it changed: objects that are new or newer, and those that are gone as they were.
+        Returns what it changed: objects that are new or newer, and those that are gone as they were. What was deleted
+        is remembered until the next full list but one: no answer is under way for longer.
         """
         listed = {ref_of(plural, obj): obj for obj in objects if not self._is_deleted(plural, obj)}
-        now = self._versions(plural)
+        now = self.versions(plural)
         gone = [ref for ref, version in before.items() if ref not in listed and now.get(ref) == version]
         changed = {ref: known for ref in gone if (known := self.get(ref)) is not None}
         changed |= {ref: obj for ref, obj in listed.items() if not _same(self.get(ref), obj)}
@@ -101,6 +98,7 @@ class Store:
             self.remove(ref)
         for obj in listed.values():
             self.put(plural, obj)
+        self._deleted[plural] = ({}, self._deleted.get(plural, ({}, {}))[0])
         return changed
 
     def of_kind(self, plural: str, namespace: str | None = None) -> Iterator[Json]:
@@ -114,9 +112,6 @@ class Store:
         refs = sorted(self._children.get((namespace, service), ()))
         return [(ref, self._objects[ref.plural][ref.namespace][ref.name]) for ref in refs]
 
-    def _versions(self, plural: str) -> dict[Ref, int]:
-        return {ref_of(plural, obj): _version(obj) for obj in self.of_kind(plural)}
-
     def _is_deleted(self, plural: str, obj: Json) -> bool:
         """Whether it was deleted at this version or later; one whose label was taken away and given back was not."""
         uid, version = obj["metadata"].get("uid"), _version(obj)
@@ -128,15 +123,19 @@ class Store:
         owner = (ref.namespace, ref.name) if ref.plural == LLMSERVICES else _owner(ref, obj)
         parts: dict[str, list[Json]] = {"rayservices": [], "rayclusters": []}
         for child in self._children.get(owner, ()):
-            if child.plural in parts and child.namespace == owner[0]:
+            if child.plural in parts:
                 parts[child.plural].append(self._objects[child.plural][child.namespace][child.name])
         self.shares.note(owner, self.get(Ref(LLMSERVICES, *owner)), parts["rayservices"], parts["rayclusters"])
 
 
 def _owner(ref: Ref, obj: Json) -> Owner:
-    """Namespace and name of the LLMService that an object is labelled with; the name is empty where it is not."""
+    """Namespace and name of the LLMService that an object is labelled with; the name is empty where it is not.
+
+    Only Ingresses are in another namespace than theirs.
+    """
     labels = obj["metadata"].get("labels", {})
-    return labels.get(LABEL_NAMESPACE, ref.namespace), labels.get(LABEL_SERVICE, "")
+    namespace = labels.get(LABEL_NAMESPACE, ref.namespace) if ref.plural == "ingresses" else ref.namespace
+    return namespace, labels.get(LABEL_SERVICE, "")
 
 
 def ref_of(plural: str, obj: Json) -> Ref:

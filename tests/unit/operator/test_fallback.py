@@ -10,6 +10,8 @@ from llmservice_operator.memory import remembered
 from llmservice_operator.placement import Placed
 from llmservice_operator.plan import Plan, decide
 from llmservice_operator.resources.worker_args import bounds
+from llmservice_operator.shares import Taken
+from llmservice_operator.store import Ref
 from tests.unit.operator.builders import AnEngine, APod, APool, AService
 from tests.unit.operator.world import World, kinds
 
@@ -124,6 +126,7 @@ def test_a_first_choice_that_has_still_no_node_is_tried_ever_more_seldom_and_not
 
 
 ONE = APool().gpu(per_node=1).having(maxNodes=1).build()
+SPARE = APool().gpu(product="A10").having(maxNodes=1).build()
 OTHER_MODEL = {"source": "hf://org/other", "revision": "abc"}
 
 
@@ -170,22 +173,101 @@ def test_on_the_nodes_that_are_there_it_is_tried_first_and_the_old_revision_goes
     assert world.service["status"]["revision"] == {"active": plan.wanted}
 
 
-def test_where_another_pool_has_room_nothing_goes_first_and_it_comes_back_when_there_is_room() -> None:
-    world, old = serving_alone(spare=APool().gpu().having(maxNodes=1).build())
-    plan = world.edit(model=OTHER_MODEL).step()
-    assert (pool(world), world.revisions()) == ("spare", sorted([old, str(plan.wanted)]))
+@pytest.mark.parametrize(("named", "then"), [([], "spare"), (["one", "spare"], "one")], ids=["any pool", "in order"])
+def test_where_another_pool_has_room_nothing_goes_first(named: list[str], then: str) -> None:
+    world, old = serving_alone(spare=SPARE)
+    plan = world.edit(model=OTHER_MODEL, placement={"pools": named}).step()
+    both = sorted([old, str(plan.wanted)])
+    for _ in range(3):  # what comes up there is left there
+        world.later(minutes=1).step()
+        assert (pool(world), world.revisions()) == ("spare", both)
     comes_up(world, plan)
     assert world.service["status"]["revision"]["active"] == plan.wanted
-    world.later(minutes=5).settle()
-    assert (pool(world), world.condition("Ready")[0]) == ("one", "True")
-    assert world.service["status"]["revision"]["active"] == plan.wanted
+    plan = world.later(minutes=5).settle()
+    assert (pool(world), world.condition("Ready")[0]) == (then, "True"), "back where it is named first, beside"
+    assert (plan.wanted in world.revisions(), old in world.revisions()) == (True, False)
+
+
+TWO = ONE.model_copy(update={"max_nodes": 2})
+
+
+def test_what_was_given_up_never_comes_back_for_what_serves() -> None:
+    world, old = serving_alone(one=TWO)
+    plan = world.edit(model=OTHER_MODEL).step()
+    assert world.revisions() == sorted([old, str(plan.wanted)])
+    world.later(minutes=30).step()
+    assert world.revisions() == [old]
+    for others in (1, 2, 1, 0):
+        world.more = {"taken": {"one": Taken(others, others)}}
+        world.later(hours=1).step()
+        assert world.revisions() == [old], f"others have {others} of two"
+        assert world.service["status"]["revision"]["active"] == old
+        assert world.condition("Progressing")[1] == "ProgressDeadlineExceeded"
+    world.edit(replicas=1).step()
+    assert world.revisions() == sorted([old, str(plan.wanted)])
+
+
+def test_a_pending_revision_that_somebody_deletes_does_not_end_what_serves_either() -> None:
+    world, old = serving_alone(one=TWO)
+    plan = world.edit(model=OTHER_MODEL).step()
+    del world.children[Ref("rayservices", "team-a", str(plan.wanted))]
+    world.more = {"taken": {"one": Taken(1, 1)}}
+    world.step()
+    assert old in world.revisions()
+
+
+def test_an_edit_in_a_drain_waits_for_what_drains_and_ends_nothing() -> None:
+    world, old = serving_alone(one=TWO)
+    second = world.edit(model=OTHER_MODEL).step()
+    comes_up(world, second)
+    third = world.edit(engine={"maxModelLen": 2048}).step()
+    assert world.revisions() == sorted([old, str(second.wanted), str(third.wanted)])
+    assert world.service["status"]["revision"]["active"] == second.wanted
+
+
+def test_a_revert_in_a_drain_ends_nothing() -> None:
+    world, old = serving_alone(one=TWO)
+    before = world.service["spec"]["model"]
+    second = world.edit(model=OTHER_MODEL).step()
+    comes_up(world, second)
+    world.pools = {"one": ONE}
+    world.edit(model=before).step()
+    assert world.revisions() == sorted([old, str(second.wanted)])
+
+
+def test_a_first_start_waits_for_a_pool_that_is_away_for_a_moment() -> None:
+    world = World(AService().build(), pools={"one": ONE})
+    plan = world.step()
+    world.step()
+    world.pools = {}
+    world.step()
+    assert (world.condition("Placed")[1], world.revisions()) == ("NoPool", [plan.wanted])
+    world.pools = {"one": ONE}
+    comes_up(world, plan)
+    assert world.condition("Ready")[0] == "True"
+
+
+def test_one_that_may_sleep_and_works_has_a_replica_of_its_pool() -> None:
+    world = World(AService().spec(scaling={"minReplicas": 0, "maxReplicas": 2}).build(), pools={"one": ONE})
+    comes_up(world, world.step())
+    world.later(hours=1).settle()
+    world.edit(model=OTHER_MODEL).step()
+    assert world.service["status"]["revision"]["noRoomBeside"]
+
+
+def test_a_revision_of_an_older_operator_is_known_where_it_answers() -> None:
+    world, old = serving_alone()
+    del world.children[Ref("rayservices", "team-a", old)]["metadata"]["annotations"]
+    world.more = {"taken": {"one": Taken(1, 1)}}
+    world.step()
+    assert (world.condition("Placed")[0], world.revisions()) == ("True", [old])
 
 
 def test_a_revision_that_came_up_while_there_was_room_is_not_the_end_of_what_serves() -> None:
     world, old = serving_alone()
     world.pools = {"one": ONE.model_copy(update={"max_nodes": 2})}
     plan = world.edit(model=OTHER_MODEL).step()
-    world.more = {"taken": {"one": 1}}
+    world.more = {"taken": {"one": Taken(1, 1)}}
     world.step()
     assert world.revisions() == sorted([old, str(plan.wanted)])
 
@@ -193,7 +275,7 @@ def test_a_revision_that_came_up_while_there_was_room_is_not_the_end_of_what_ser
 def test_a_pool_that_others_fill_in_the_same_moment_is_left_to_them() -> None:
     world = World(AService().build(), pools={"one": ONE})
     world.step()
-    world.more = {"taken": {"one": 1}}
+    world.more = {"taken": {"one": Taken(1, 1)}}
     plan = world.step()
     assert (world.revisions(), world.names("services")) == ([], [])
     assert world.condition("Placed")[:2] == ("False", "PoolFull")
@@ -205,7 +287,7 @@ def test_a_pool_that_others_fill_in_the_same_moment_is_left_to_them() -> None:
 
 
 def test_without_a_place_what_serves_goes_on_and_what_came_up_beside_it_goes() -> None:
-    world, old = serving_alone(spare=APool().gpu().having(maxNodes=1).build())
+    world, old = serving_alone(spare=SPARE)
     world.edit(model=OTHER_MODEL).step()
     assert len(world.revisions()) == 2
     world.edit(engine={"memory": "900Gi"}).step()
@@ -216,7 +298,7 @@ def test_without_a_place_what_serves_goes_on_and_what_came_up_beside_it_goes() -
 
 
 def test_what_drains_goes_on_draining_without_a_place() -> None:
-    world, old = serving_alone(spare=APool().gpu().having(maxNodes=1).build())
+    world, old = serving_alone(spare=SPARE)
     comes_up(world, world.edit(model=OTHER_MODEL).step())
     since = world.service["status"]["revision"]["drainingSince"]
     world.edit(engine={"memory": "900Gi"}).later(minutes=4).step()
@@ -228,7 +310,7 @@ def test_what_drains_goes_on_draining_without_a_place() -> None:
 
 
 def test_while_paused_nothing_goes_even_without_a_place() -> None:
-    world, _ = serving_alone(spare=APool().gpu().having(maxNodes=1).build())
+    world, _ = serving_alone(spare=SPARE)
     world.edit(model=OTHER_MODEL).step()
     world.edit(engine={"memory": "900Gi"}, paused=True).step()
     assert len(world.revisions()) == 2

@@ -10,6 +10,7 @@ from llmservice_operator.memory import Shape, to_wire
 from llmservice_operator.observe import observe
 from llmservice_operator.plan import decide
 from llmservice_operator.report import findings
+from llmservice_operator.shares import Taken
 from llmservice_operator.store import Store
 from tests.unit.operator.builders import INSTALL, NOON, APool, AService, a_claim
 from tests.unit.operator.memory import MemoryCluster
@@ -113,8 +114,8 @@ async def test_a_hub_is_asked_only_where_something_is_placed_by_its_answer(
 GPUS = APool().gpu(per_node=8)
 
 
-@pytest.mark.parametrize(("pool", "taken"), [(GPUS, {"l4": 6}), (APool(), {})])
-async def test_what_other_services_have_of_a_pool_with_accelerators(pool: APool, taken: dict[str, int]) -> None:
+@pytest.mark.parametrize(("pool", "taken"), [(GPUS, {"l4": Taken(6, 6)}), (APool(), {})])
+async def test_what_other_services_have_of_a_pool_with_accelerators(pool: APool, taken: dict[str, Taken]) -> None:
     service = ours()
     store = a_store(service, AService("a").build(), pool=pool)
     store.put("rayservices", a_claim("a-1", "l4", least=6))

@@ -10,6 +10,7 @@ from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_api.reasons import Reason
 from llmservice_operator.memory import Shape
 from llmservice_operator.placement import Placed, Refusal, Scene, place, price
+from llmservice_operator.shares import Taken
 from tests.unit.operator.builders import APool
 
 L4 = {"nvidia.com/gpu.product": "NVIDIA-L4"}
@@ -209,7 +210,8 @@ def test_whether_two_find_room(
     pool: GPUPoolSpec, taken: dict[str, int], own: dict[str, int], waited: bool, fits: bool
 ) -> None:
     wanted = spec() if pool.accelerator is None else spec(engine={"tensorParallel": 4})
-    found = place(wanted, Scene({"l4": pool}, [pool.node_selector], None, taken, own=own, has_waited=waited))
+    others = {name: Taken(count, count) for name, count in taken.items()}
+    found = place(wanted, Scene({"l4": pool}, [pool.node_selector], None, others, own=own, has_waited=waited))
     assert isinstance(found, Placed) is fits
     assert fits or "a new replica needs 4" in getattr(found, "message", "")
 
@@ -250,7 +252,8 @@ TAKEN: list[tuple[dict[str, int], tuple[str, int] | None, str | None]] = [
 def test_pools_end_where_max_nodes_says(
     taken: dict[str, int], proved: tuple[str, int] | None, name: str | None
 ) -> None:
-    found = place(spec(placement={"pools": ["l4", "h100"]}), Scene(BIG, NODES, LARGE, taken, proved))
+    others = {pool: Taken(0, count) for pool, count in taken.items()}
+    found = place(spec(placement={"pools": ["l4", "h100"]}), Scene(BIG, NODES, LARGE, others, proved))
     if name is None:
         assert isinstance(found, Refusal)
         assert found.reason is Reason.POOL_FULL
@@ -258,6 +261,29 @@ def test_pools_end_where_max_nodes_says(
     else:
         assert isinstance(found, Placed)
         assert found.pool_name == name
+
+
+def test_what_comes_up_gives_way_to_what_others_have_at_least_and_not_to_their_load() -> None:
+    wanted, peak = spec(placement={"pools": ["l4"]}, engine={"tensorParallel": 4}), {"l4": Taken(4, 8)}
+    assert isinstance(place(wanted, Scene(BIG, NODES, None, peak, made=["l4"])), Placed)
+    for scene in (Scene(BIG, NODES, None, peak), Scene(BIG, NODES, None, {"l4": Taken(5, 5)}, made=["l4"])):
+        found = place(wanted, scene)
+        assert isinstance(found, Refusal)
+        assert found.is_full
+
+
+def test_a_peak_of_others_load_ends_nothing_that_serves() -> None:
+    wanted = spec(placement={"pools": ["l4"]}, engine={"tensorParallel": 2})
+    found = place(wanted, Scene(BIG, NODES, None, {"l4": Taken(0, 6)}, own={"l4": 2}))
+    assert isinstance(found, Placed), "it is made beside, and waits for the peak to be over"
+
+
+def test_where_it_answers_is_left_for_no_cheaper_pool_unless_another_is_named() -> None:
+    scene = Scene(BIG, NODES, LARGE, proved=("h100", 2))
+    stays, named = place(spec(), scene), place(spec(placement={"pools": ["l4", "h100"]}), scene)
+    assert isinstance(stays, Placed)
+    assert isinstance(named, Placed)
+    assert (stays.pool_name, named.pool_name) == ("h100", "l4")
 
 
 def test_no_estimate_is_better_than_an_engine_that_has_answered() -> None:

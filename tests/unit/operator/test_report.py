@@ -34,7 +34,7 @@ def test_a_ready_service() -> None:
         "replicas": 1,
         "selector": f"llmservice.io/service=m,ray.io/node-type=worker,llmservice.io/revision={revision}",
         "revision": {"active": revision},
-        "placement": {"pool": "cpu", "reason": "pool cpu: cheapest pool that fits"},
+        "placement": {"pool": "cpu", "reason": "pool cpu: cheapest pool that fitted"},
     }
     wanted = ["Accepted", "Placed", "ModelReady", "EngineReady", "RouteReady", "Scaling", "Progressing", "Ready"]
     assert types(world) == wanted

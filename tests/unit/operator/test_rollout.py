@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmservice_operator.rollout import Revisions, Rollout, hold, step
+from llmservice_operator.rollout import Revisions, Rollout, hold, keep, step
 from tests.unit.operator.builders import NOON
 
 DEADLINE, DRAIN = timedelta(minutes=30), timedelta(minutes=5)
@@ -16,11 +16,18 @@ EARLIER = NOON - timedelta(minutes=4)
 NONE = Revisions(wanted="b", existing=(), active=None, pending=None, pending_since=None, draining_since=None)
 
 
-def stepped(revisions: Revisions, answers: bool = False, strategy: Any = "BlueGreen", routed: bool = True) -> Rollout:
+def stepped(
+    revisions: Revisions,
+    answers: bool = False,
+    strategy: Any = "BlueGreen",
+    routed: bool = True,
+    active_answers: bool = True,
+) -> Rollout:
     """One step at noon."""
     return step(
         revisions,
         wanted_answers=answers,
+        active_answers=active_answers,
         routed=routed,
         strategy=strategy,
         deadline=DEADLINE,
@@ -112,6 +119,12 @@ def test_a_revision_that_is_not_up_in_time_is_given_up_beside_one_that_serves_un
     assert (edited.pending_since, edited.create, edited.overdue) == (NOON, True, False)
     alone = stepped(replace(both, existing=("b",), active=None))
     assert (alone.create, alone.delete, alone.overdue) == (True, (), True), "it is all that there is"
+    beside_a_dead_one = stepped(both, active_answers=False)
+    assert (beside_a_dead_one.create, beside_a_dead_one.delete) == (True, ()), "it may be the way out"
+    still = stepped(replace(both, existing=("a",)), active_answers=False)
+    assert still.create is False, "what was given up does not come and go with the other"
+    early = stepped(replace(both, existing=("a",), pending_since=EARLIER, edited=True))
+    assert early.pending_since == NOON, "a later deadline is a new try as well"
     in_time = stepped(replace(both, pending_since=EARLIER, edited=True))
     assert in_time.pending_since == EARLIER
 
@@ -126,6 +139,7 @@ def test_an_edit_in_a_drain_does_not_end_it_before_the_gateway_has_moved() -> No
 HELD = {
     # name: (what is there, (active, delete, draining since))
     "nothing": (NONE, (None, (), None)),
+    "status is lost, and an engine is up": (replace(NONE, existing=("b", "up")), (None, ("b",), None)),
     "it comes up for the first time": (replace(NONE, existing=("b",), pending="b"), (None, ("b",), None)),
     "it serves": (replace(NONE, existing=("a",), active="a"), ("a", (), None)),
     "another comes up": (replace(NONE, existing=("a", "b"), active="a", pending="b"), ("a", ("b",), None)),
@@ -140,9 +154,21 @@ HELD = {
 
 @pytest.mark.parametrize(("revisions", "kept"), HELD.values(), ids=HELD)
 def test_without_a_place_only_what_serves_or_drains_is_kept(revisions: Revisions, kept: tuple[Any, ...]) -> None:
-    found = hold(revisions, routed=True, drain=DRAIN, now=NOON)
+    found = hold(revisions, up=["up"], routed=True, deadline=DEADLINE, drain=DRAIN, now=NOON)
     assert (found.active, found.delete, found.draining_since) == kept
     assert (found.pending, found.create) == (None, False)
+
+
+def test_what_was_given_up_is_still_known_to_be_while_nothing_may_be_changed() -> None:
+    gone = replace(NONE, existing=("a",), active="a", pending="b", pending_since=NOON - DEADLINE)
+    for found in (
+        keep(gone, deadline=DEADLINE, now=NOON),
+        hold(gone, up=[], routed=True, deadline=DEADLINE, drain=DRAIN, now=NOON),
+    ):
+        assert (found.active, found.pending, found.pending_since) == ("a", "b", NOON - DEADLINE)
+        assert (found.overdue, found.create, found.delete) == (True, False, ())
+    in_time = keep(replace(gone, pending_since=EARLIER), deadline=DEADLINE, now=NOON)
+    assert (in_time.pending, in_time.overdue) == (None, False)
 
 
 NAMES = st.sampled_from(["a", "b", "c"])

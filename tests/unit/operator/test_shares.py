@@ -17,21 +17,23 @@ Json = dict[str, Any]
 POOLS = ("big", "small")
 
 
+def annotated(accelerators: str) -> Json:
+    """A RayService with whatever somebody wrote."""
+    return {"metadata": {"annotations": {"llmservice.io/pool": "p", "llmservice.io/accelerators": accelerators}}}
+
+
 @pytest.mark.parametrize(
     ("obj", "clusters", "share"),
     [
-        (a_claim("m-1", "big", each=4, least=8), [], Share("big", 4, 8)),
-        (a_claim("m-1", "big", each=4, least=8), [a_cluster("m-1", 3)], Share("big", 4, 12)),
-        (a_claim("m-1", "big", each=4, least=8), [a_cluster("m-1", 1)], Share("big", 4, 8)),
-        (a_claim("m-1", "cpu", each=0, least=0), [a_cluster("m-1", 3)], Share("cpu", 0, 0)),
+        (a_claim("m-1", "big", each=4, least=8), [], Share("big", 4, 8, 8)),
+        (a_claim("m-1", "big", each=4, least=8), [a_cluster("m-1", 3)], Share("big", 4, 8, 12)),
+        (a_claim("m-1", "big", each=4, least=8), [a_cluster("m-1", 1)], Share("big", 4, 8, 8)),
+        (a_claim("m-1", "cpu", each=0, least=0), [a_cluster("m-1", 3)], Share("cpu", 0, 0, 0)),
         ({"metadata": {"name": "theirs"}}, [], None),
-        (
-            {"metadata": {"annotations": {"llmservice.io/pool": "p", "llmservice.io/accelerators": "x"}}},
-            [],
-            ("p", 0, 0),
-        ),
+        (annotated("x"), [], Share("p", 0, 0, 0)),
+        (annotated("9" * 5000), [], Share("p", 0, 0, 0)),
     ],
-    ids=["as said", "scaled up", "coming up", "no accelerators", "not ours", "edited by hand"],
+    ids=["as said", "scaled up", "coming up", "no accelerators", "not ours", "edited by hand", "absurd"],
 )
 def test_what_a_revision_has(obj: Json, clusters: list[Json], share: Share | None) -> None:
     assert share_of(obj, clusters) == share
@@ -80,7 +82,7 @@ def carry_out(store: Store, change: Change, number: int) -> None:
         store.remove(Ref(plural, "team-a", names[plural]))
 
 
-def added_up(store: Store, service: str) -> dict[str, int]:
+def added_up(store: Store, service: str) -> dict[str, tuple[int, ...]]:
     """The same by looking at all that there is."""
     claims = []
     for owner in store.of_kind("llmservices"):
@@ -91,14 +93,14 @@ def added_up(store: Store, service: str) -> dict[str, int]:
             share = share_of(obj, clusters)
             if share is not None and is_owned(obj, owner["metadata"]["uid"]):
                 age = (obj["metadata"]["creationTimestamp"], name)
-                claims.append((owner["metadata"]["name"], *share, active == name, age))
-    found = dict.fromkeys(POOLS, 0)
+                claims.append((owner["metadata"]["name"], share, active == name, age))
+    found = {}
     for pool in POOLS:
-        here = [claim for claim in claims if claim[1] == pool and claim[3]]
-        mine = min((claim[5] for claim in here if claim[0] == service and not claim[4]), default=("~", ""))
-        others = (claim for claim in here if claim[0] != service)
-        found[pool] = sum(claim[3] for claim in others if claim[4] or claim[5] < mine)
-    return {pool: count for pool, count in found.items() if count}
+        here = [claim for claim in claims if claim[1].pool == pool and claim[1].wanted]
+        mine = min((age for name, _, is_settled, age in here if name == service and not is_settled), default=("~", ""))
+        others = [share for name, share, is_settled, age in here if name != service and (is_settled or age < mine)]
+        found[pool] = (sum(share.fewest for share in others), sum(share.wanted for share in others))
+    return {pool: counts for pool, counts in found.items() if any(counts)}
 
 
 @given(st.lists(CHANGES, max_size=20), st.sampled_from("abcd"))
@@ -117,17 +119,17 @@ def test_of_two_that_come_up_at_once_the_one_made_first_stays() -> None:
     carry_out(store, ALONE, 1)
     carry_out(store, replace(ALONE, service="b"), 2)
     beside = {name: store.shares.beside(("team-a", name), ["big", "small"]) for name in "abc"}
-    assert beside == {"a": {}, "b": {"big": 2}, "c": {"big": 4}}
+    assert beside == {"a": {}, "b": {"big": (2, 2)}, "c": {"big": (4, 4)}}
 
 
 def test_what_drains_and_what_comes_up_beside_it_both_count() -> None:
     store = Store()
     carry_out(store, replace(ALONE, active="1"), 1)
     carry_out(store, replace(ALONE, revision="2", pool="small", active="1"), 2)
-    assert store.shares.beside(("team-a", "b"), POOLS) == {"big": 2, "small": 2}
+    assert store.shares.beside(("team-a", "b"), POOLS) == {"big": (2, 2), "small": (2, 2)}
     status = {"active": "a-2", "drainingSince": "2026-01-31T12:00:00Z"}
     store.put("llmservices", AService("a").status(revision=status).metadata(resourceVersion="3").build())
-    assert store.shares.beside(("team-a", "b"), POOLS) == {"big": 2, "small": 2}
+    assert store.shares.beside(("team-a", "b"), POOLS) == {"big": (2, 2), "small": (2, 2)}
 
 
 def test_only_what_is_asked_for_is_told() -> None:
