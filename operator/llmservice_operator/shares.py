@@ -98,7 +98,7 @@ def share_of(ray_service: Json, clusters: Sequence[Json] = ()) -> Share | None:
     annotations = ray_service["metadata"].get("annotations", {})
     if POOL_ANNOTATION not in annotations:
         return None
-    each = _count(_worker_group(ray_service).get("rayStartParams", {}).get("num-gpus"))
+    each = _count((_worker_group(ray_service).get("rayStartParams") or {}).get("num-gpus"))
     fewest = _count(annotations.get(ACCELERATORS_ANNOTATION))
     return Share(annotations[POOL_ANNOTATION], each, fewest, max(fewest, wanted_workers(clusters) * each))
 
