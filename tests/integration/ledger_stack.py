@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -188,11 +188,12 @@ class LedgerProcess:
 
 @dataclass
 class Stack:
-    """A running ledger, its cluster, and a session to ask it."""
+    """A running ledger, its cluster, and a session to ask it. `opened`: what tests open and leave to it to close."""
 
     cluster: Cluster
     ledger: LedgerProcess
     session: aiohttp.ClientSession
+    opened: ExitStack
 
     async def post(self, path: str, body: Any, token: str) -> tuple[int, Json]:
         """Status and JSON of a post; bytes are sent as they are."""
@@ -241,9 +242,10 @@ async def ledger_running(
     async with cluster_running() as cluster, aiohttp.ClientSession() as session:
         cluster.objects |= objects or {}
         (folder / "kubeconfig").write_text(json.dumps(cluster.kubeconfig()))
-        stack = Stack(cluster, LedgerProcess(folder / "kubeconfig", folder, settings), session)
+        stack = Stack(cluster, LedgerProcess(folder / "kubeconfig", folder, settings), session, ExitStack())
         try:
             await stack.ledger.start()
             yield stack
         finally:
+            stack.opened.close()
             await stack.ledger.kill()

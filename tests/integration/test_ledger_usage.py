@@ -66,12 +66,13 @@ async def used(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[Stack
 
 def client(stack: Stack, scope: str = "*") -> OpenAI:
     """The gateway adds the scope to an Admin's request, and its own token in place of the Admin's key."""
-    return OpenAI(
+    asking = OpenAI(
         admin_api_key=GATEWAY_TOKEN,
         base_url=f"{stack.ledger.url}/v1",
         default_headers={"x-llmservice-admin": scope},
         max_retries=0,
     )
+    return stack.opened.enter_context(asking)
 
 
 async def ask(call: Callable[..., Any], **arguments: Any) -> Any:
