@@ -14,6 +14,7 @@ from llmservice_operator.memory import GIB, to_wire
 from llmservice_operator.observed import Observed, rfc3339
 from llmservice_operator.placement import Placed, Refusal, price
 from llmservice_operator.plan import Plan, active_address, address, has_died, is_routed
+from llmservice_operator.progressing import progressing, revision_status
 from llmservice_operator.resources.worker_args import bounds, pods_of_a_replica
 from llmservice_operator.shares import wanted_workers
 from llmservice_operator.waking import least_awake
@@ -52,7 +53,7 @@ def status(observed: Observed, plan: Plan) -> Json:
         "idleSince": rfc3339(plan.rest.since) if plan.rest.since else None,
         **cold_start(of_revision(active, observed.pods) if active else [], observed.status, observed.replica),
         "scaling": decision(observed, active),
-        "revision": _revision(observed, plan),
+        "revision": revision_status(observed, plan),
         "progress": _progress(observed, plan),
         "adapters": adapters.statuses(
             observed.spec.adapters, observed.adapter_replicas, observed.status.get("adapters") or []
@@ -117,30 +118,6 @@ def _selector(name: str, revision: str | None) -> list[str]:
     return [*pairs, f"{LABEL_REVISION}={revision}"] if revision else pairs
 
 
-def _revision(observed: Observed, plan: Plan) -> Json:
-    rollout = plan.rollout
-    if rollout is None:
-        return {}
-    parts = {
-        "active": rollout.active,
-        "pending": rollout.pending,
-        "pendingSince": rfc3339(rollout.pending_since) if rollout.pending_since else None,
-        "drainingSince": rfc3339(rollout.draining_since) if rollout.draining_since else None,
-        "noRoomBeside": _no_room_beside(observed, plan),
-    }
-    return {key: value for key, value in parts.items() if value is not None}
-
-
-def _no_room_beside(observed: Observed, plan: Plan) -> str | None:
-    """Why the revision before went before the pending one is up, as long as nothing serves in its place."""
-    rollout = plan.rollout
-    if rollout is None or rollout.pending is None or rollout.active is not None:
-        return None
-    before = observed.status.get("revision") or {}
-    remembered = before.get("noRoomBeside") if before.get("pending") == rollout.pending else None
-    return (plan.choice.no_room_beside if plan.choice else "") or remembered
-
-
 def _placement(observed: Observed, plan: Plan, replicas: int) -> Json:
     placed = plan.choice.placement if plan.choice else None
     if plan.choice is None or (isinstance(placed, Refusal) and plan.rollout is not None):
@@ -177,7 +154,7 @@ def findings(observed: Observed, plan: Plan) -> list[Finding]:
         found.append(_model(observed, engine, was_active=was_active))
     if subject is not None:
         found += [_engine(observed, plan, subject, engine), _route(observed, plan)]
-        found += [_scaling(observed, plan, subject), _progressing(observed, plan)]
+        found += [_scaling(observed, plan, subject), progressing(observed, plan)]
     if observed.spec.adapters or observed.missing_adapter_claim is not None:
         found.append(_adapters(observed))
     ready = _ready(found)
@@ -310,36 +287,6 @@ def _scaling(observed: Observed, plan: Plan, subject: str) -> Finding:
     if least <= count <= most:
         return true(ConditionType.SCALING, _DIRECTIONS[said[0]] if said else Reason.AS_DESIRED, text)
     return false(ConditionType.SCALING, Reason.CHANGING, text)
-
-
-def _progressing(observed: Observed, plan: Plan) -> Finding:
-    kind, rollout = ConditionType.PROGRESSING, plan.rollout
-    if rollout is None or rollout.pending is None:
-        if rollout is not None and rollout.draining_since is not None:
-            return true(kind, Reason.DRAINING, "older revisions finish what they have begun")
-        return true(kind, Reason.ROLLED_OUT, "")
-    engine = plan.engines.get(rollout.pending)
-    said = engine.message if engine else "is created"
-    if rollout.overdue and not rollout.create:
-        return false(kind, Reason.DEADLINE_EXCEEDED, _given_up(observed, rollout.pending, said))
-    if engine is not None and engine.failed:
-        return false(kind, engine.reason, f"revision {rollout.pending}: {said}")
-    if rollout.overdue:
-        message = f"revision {rollout.pending} is not up after spec.rollout.progressDeadline: {said}"
-        return false(kind, Reason.DEADLINE_EXCEEDED, message)
-    why = _no_room_beside(observed, plan)
-    instead = f" in place of the one before, since there is no room for two ({why})" if why else ""
-    return true(kind, Reason.ROLLING_OUT, f"revision {rollout.pending}{instead}: {said}")
-
-
-def _given_up(observed: Observed, revision: str, said: str) -> str:
-    """With what its engine said last: it is gone by the next look."""
-    begin = f"revision {revision} was not up after spec.rollout.progressDeadline and is given up until the next edit"
-    if observed.condition_reason(ConditionType.PROGRESSING) == Reason.DEADLINE_EXCEEDED:
-        before = observed.condition_message(ConditionType.PROGRESSING)
-        if before.startswith(begin):
-            return before
-    return f"{begin}: {said}"
 
 
 def _ready(found: list[Finding]) -> Finding:

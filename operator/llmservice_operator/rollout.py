@@ -69,15 +69,15 @@ def step(
         return _settle(revisions, active, now if moved else revisions.draining_since, drain, now, routed and not moved)
     since = _pending_since(revisions, deadline, now)
     overdue = now - since >= deadline
-    keep = {active} if active and strategy == "BlueGreen" else set()
-    given_up = overdue and bool(keep) and (active_answers or revisions.wanted not in revisions.existing)
-    draining_since, others = revisions.draining_since, set(revisions.existing) - keep - {revisions.wanted}
+    stays = {active} if active and strategy == "BlueGreen" else set()
+    given_up = overdue and bool(stays) and (active_answers or revisions.wanted not in revisions.existing)
+    draining_since, others = revisions.draining_since, set(revisions.existing) - stays - {revisions.wanted}
     # Without `drainingSince` none of the others has served.
     drained = draining_since is None or (routed and now - draining_since >= drain)
     gone = others if drained or strategy == "Recreate" else set()
     old_is_there = strategy == "Recreate" and bool(gone)
     return Rollout(
-        active=active if active in keep else None,
+        active=active if active in stays else None,
         pending=revisions.wanted,
         create=not (old_is_there or given_up),
         delete=tuple(sorted(gone | ({revisions.wanted} & set(revisions.existing) if given_up else set()))),
