@@ -106,7 +106,13 @@ def choose(observed: Observed) -> Choice:
     )
     before = [each for each in _remembered(observed) if scene.proved is None or each.pool != scene.proved[0]]
     stays = spec.rollout.strategy == "Recreate" and scene.proved is not None
-    closed = {each.pool for each in before if stays or now < each.until}
+    # What comes up on another pool is left its time: else a model that loads for longer than that would never be up.
+    loads_elsewhere = standing.made if not has_waited else frozenset[str]()
+    closed = {
+        each.pool
+        for each in before
+        if stays or now < each.until or (loads_elsewhere and each.pool not in loads_elsewhere)
+    }
     waits = [each.until - now for each in before if now < each.until]
     # Nobody who names no other pool is moved to whatever else there is.
     if left is not None and current is not None and len(spec.placement.pools) > 1 and not spec.paused:

@@ -70,6 +70,20 @@ def test_a_pod_that_waits_for_a_node_is_given_its_time_and_then_the_next_pool_is
     assert "rayservices" in kinds(plan)
 
 
+def test_what_loads_on_the_next_pool_is_not_dropped_for_another_try_of_the_first() -> None:
+    world = a_world()
+    finds_no_node(world, world.step())
+    world.later(minutes=10).step()
+    plan = world.later(minutes=1).step()
+    world.pods = [APod(str(plan.wanted)).build()]  # it has a node, and loads
+    for _ in range(3):
+        world.later(minutes=8).step()
+        assert (pool(world), world.revisions()) == ("dear", [plan.wanted])
+    comes_up(world, plan)
+    world.later(minutes=1).step()
+    assert pool(world) == "spot", "once it answers, the first choice is tried beside it"
+
+
 def test_how_long_is_what_the_spec_says() -> None:
     world = a_world(placement={"pools": ["dear", "spot"], "fallbackAfter": "30s"})
     finds_no_node(world, world.step())
