@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def convert(source: Path, destination: Path) -> None:
     """Write config, tokenizer (with chat template) and bf16 safetensors of the weights in `source`."""
     here = str(source.parent)
-    model = AutoModelForCausalLM.from_pretrained(
-        here, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
-    )
+    model = AutoModelForCausalLM.from_pretrained(here, gguf_file=source.name, dtype=torch.bfloat16)
     model.save_pretrained(destination, safe_serialization=True)
     AutoTokenizer.from_pretrained(here, gguf_file=source.name).save_pretrained(destination)
     for file in destination.iterdir():
