@@ -110,11 +110,12 @@ def hold(
 ) -> Rollout:
     """While no pool has room for what is wanted: what serves goes on, what drains ends, and nothing else has a place.
 
-    `up`: revisions whose engines are up. Where status has lost which one is active, these stay.
+    `up`: revisions whose engines are up. Where status was lost, and with it which one is active, these stay.
     """
     kept = keep(revisions, deadline=deadline, now=now)
     if kept.active is None:
-        return replace(kept, delete=tuple(sorted(set(revisions.existing) - set(up))))
+        spared = set(up) if revisions.pending is None else set()
+        return replace(kept, delete=tuple(sorted(set(revisions.existing) - spared)))
     settled = _settle(revisions, kept.active, revisions.draining_since, drain, now, routed)
     return replace(kept, delete=settled.delete, draining_since=settled.draining_since, check_again=settled.check_again)
 

@@ -141,6 +141,7 @@ HELD = {
     "nothing": (NONE, (None, (), None)),
     "status is lost, and an engine is up": (replace(NONE, existing=("b", "up")), (None, ("b",), None)),
     "it comes up for the first time": (replace(NONE, existing=("b",), pending="b"), (None, ("b",), None)),
+    "it has come up in that moment": (replace(NONE, existing=("up",), pending="up"), (None, ("up",), None)),
     "it serves": (replace(NONE, existing=("a",), active="a"), ("a", (), None)),
     "another comes up": (replace(NONE, existing=("a", "b"), active="a", pending="b"), ("a", ("b",), None)),
     "one drains": (replace(NONE, existing=("a", "o"), active="a", draining_since=EARLIER), ("a", (), EARLIER)),
