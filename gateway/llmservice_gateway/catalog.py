@@ -22,7 +22,7 @@ class Catalog:
             return []
         found: dict[str, dict[str, Any]] = {}
         for service in sorted(self.services.values(), key=lambda each: (each.created, each.route)):
-            if service.address is not None and service.namespace == key.namespace:
+            if service.answers and service.namespace == key.namespace:
                 visible = _names(service) if opens(key, service) else opened_adapters(key, service)
                 for model in _models(service):
                     # A name belongs to the oldest service that bears it, also where the key does not open that one.
@@ -32,7 +32,7 @@ class Catalog:
     def of_route(self, route: str) -> list[dict[str, Any]]:
         """The models of one service; empty where it is unknown or nothing answers."""
         service = self.services.get(route)
-        return _models(service) if service is not None and service.address is not None else []
+        return _models(service) if service is not None and service.answers else []
 
 
 def _names(service: Service) -> tuple[str, ...]:

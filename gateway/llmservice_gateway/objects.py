@@ -65,7 +65,8 @@ class Service:
     `dynamic`: `<model>:<name>` stands for an adapter that is loaded at its first use. `replicas`: None where status
     does not say. `sleeps`: it may have no replica, and then needs somebody who wakes it; `woken` is when somebody
     last did, in milliseconds since the epoch, `wakes` what each gateway said then, and `idle` for how many seconds
-    that stands. No difference in `wakes` makes it another service: it is as cold as it was.
+    that stands. No difference in `wakes` makes it another service: it is as cold as it was. `comes_up`: none of its
+    revisions has given a token yet, so what is at `address` is not up.
     """
 
     namespace: str
@@ -83,11 +84,17 @@ class Service:
     woken: int = 0
     idle: int = IDLE
     wakes: Mapping[str, Wake] = field(default_factory=dict, compare=False)
+    comes_up: bool = False
 
     @property
     def cold(self) -> bool:
         """Whether a request has to wait for it: nothing answers, or no replica is up."""
-        return self.address is None or self.replicas == 0
+        return not self.answers or self.replicas == 0
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is served: by replicas that are up, or that a request brings back."""
+        return self.address is not None and not self.comes_up
 
     @property
     def is_waited_for(self) -> bool:
@@ -164,6 +171,7 @@ def service(raw: Mapping[str, Any]) -> Service | None:
         woken=_woken(status.get("wakeRequestedAt")),
         idle=_idle(scaling.get("idleAfter")),
         wakes=_wakes(_mapping(status, "wakes")),
+        comes_up=_comes_up(_mapping(status, "revision")),
     )
 
 
@@ -218,6 +226,10 @@ def _hold(raw: Mapping[str, Any]) -> Hold:
 
 def _replicas(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _comes_up(revision: Mapping[str, Any]) -> bool:
+    return "pending" in revision and "active" not in revision
 
 
 def _woken(instant: object) -> int:

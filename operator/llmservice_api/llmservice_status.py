@@ -115,7 +115,9 @@ class LLMServiceStatus(Conditioned):
     """What was observed."""
 
     url: str | None = Field(default=None, description="Base URL for OpenAI clients.")
-    address: str | None = Field(default=None, description="<ip>:<port> of the active revision, for the gateway.")
+    address: str | None = Field(
+        default=None, description="<ip>:<port> of the active revision, else of the one that comes up; for the gateway."
+    )
     host: str | None = Field(default=None, description="Own host that the gateway takes for this service.")
     model: ModelStatus | None = Field(default=None, description="What is served.")
     desired_replicas: int | None = Field(default=None, description="Replicas wanted.")

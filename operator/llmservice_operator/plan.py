@@ -7,7 +7,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from llmservice_api.base import seconds
-from llmservice_api.names import SERVE_PORT
 from llmservice_api.reasons import ConditionType, Reason
 from llmservice_operator.conditions import Finding, false, true
 from llmservice_operator.engine import (
@@ -28,6 +27,7 @@ from llmservice_operator.resources.rayservice import make_ray_service
 from llmservice_operator.resources.service import make_service
 from llmservice_operator.resources.worker_args import bounds
 from llmservice_operator.rollout import Revisions, Rollout, hold, keep, step
+from llmservice_operator.routing import address, route_is_proved
 from llmservice_operator.shares import wanted_workers
 from llmservice_operator.store import Ref, ref_of
 from llmservice_operator.waking import least_awake
@@ -151,6 +151,14 @@ def _placed(observed: Observed, accepted: Finding, choice: Choice, placement: Pl
     return replace(plan, apply=changes, delete=_leftovers(observed, rollout, plan.rest))
 
 
+def carried_out(observed: Observed, plan: Plan) -> Plan:
+    """The same decision, with the engines as they are after it was carried out.
+
+    Nothing is decided anew: to the status of before, a RayService that was made again would be the one that served.
+    """
+    return replace(plan, engines=_engines(observed, plan.wanted))
+
+
 def _engines(observed: Observed, wanted: str | None = None) -> dict[str, EngineState]:
     names = set(revisions(observed)) | ({wanted} if wanted else set())
     return {
@@ -185,13 +193,6 @@ def has_died(observed: Observed, plan: Plan) -> bool:
     return engine.reason is Reason.ENGINE_FAILED or ((was_dead or is_silent) and engine.reason is Reason.STARTING)
 
 
-def address(observed: Observed, revision: str) -> str | None:
-    """`<ip>:<port>` of a revision's Service, once it has one."""
-    service = observed.child("services", revision)
-    ip = (service or {}).get("spec", {}).get("clusterIP")
-    return f"{ip}:{SERVE_PORT}" if ip and ip != "None" else None
-
-
 def _rollout(observed: Observed, wanted: str, engines: dict[str, EngineState], *, in_its_place: bool) -> Rollout:
     answered = observed.engine_probe is not None and observed.engine_probe.answered
     up = engines[wanted].up and address(observed, wanted) is not None
@@ -200,7 +201,7 @@ def _rollout(observed: Observed, wanted: str, engines: dict[str, EngineState], *
         known,
         wanted_answers=up and (answered or observed.is_verified(wanted)),
         active_answers=known.active is not None and observed.is_verified(known.active),
-        routed=_route_is_proved(observed),
+        routed=route_is_proved(observed),
         strategy="Recreate" if in_its_place else observed.spec.rollout.strategy,
         deadline=_deadline(observed),
         drain=_drain(observed),
@@ -243,7 +244,7 @@ def _without_place(observed: Observed, plan: Plan, refusal: Refusal) -> Plan:
     rollout = hold(
         known,
         up=[name for name, engine in plan.engines.items() if engine.up],
-        routed=_route_is_proved(observed),
+        routed=route_is_proved(observed),
         deadline=_deadline(observed),
         drain=_drain(observed),
         now=observed.now,
@@ -322,19 +323,3 @@ def _leftovers(observed: Observed, rollout: Rollout, resting: Rest) -> tuple[Ref
         or (ref.plural == "services" and is_owned(obj, observed.uid) and ref.name not in kept)
         or (ref.plural == "ingresses" and (host is None or ref.name != ingress_name(host)))
     )
-
-
-def _route_is_proved(observed: Observed) -> bool:
-    """Whether status says that a token came through the gateway from the address that it names."""
-    return observed.condition_reason(ConditionType.ROUTE_READY) == Reason.ROUTE_ANSWERS
-
-
-def is_routed(observed: Observed, plan: Plan) -> bool:
-    """Whether status says that a token came through the gateway from the address that is active now."""
-    return _route_is_proved(observed) and observed.status.get("address") == active_address(observed, plan)
-
-
-def active_address(observed: Observed, plan: Plan) -> str | None:
-    """Where the active revision answers."""
-    active = plan.rollout.active if plan.rollout else None
-    return address(observed, active) if active else None

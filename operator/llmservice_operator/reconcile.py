@@ -18,7 +18,7 @@ from llmservice_operator.execute import execute, record, write_status
 from llmservice_operator.fetching import told
 from llmservice_operator.observe import Models, children_of, ingresses_of, observe
 from llmservice_operator.observed import Install, Observed, Probe, Question, Replicas
-from llmservice_operator.plan import Plan, decide, has_died
+from llmservice_operator.plan import Plan, carried_out, decide, has_died
 from llmservice_operator.probe_targets import ProbeTargets, probe_targets, replicas_to_ask
 from llmservice_operator.report import findings, status
 from llmservice_operator.schedules import next_edge
@@ -96,7 +96,7 @@ class Reconciler:
         if refused or plan.apply:
             # Status tells of what was made at once: said by the next reconcile, it would be one more write.
             now = replace(observed, refused=refused, children=self._children(observed))
-            plan = decide(now)
+            plan = decide(now) if refused else carried_out(now, plan)
         await self._report(now, plan)
         # What was written is decided upon next, and no watch need say so. An answer that changed nothing is no step.
         return 0 if self._knows_newer(observed) else again_after(now, plan)
@@ -119,10 +119,11 @@ class Reconciler:
         return asked, plan if asked is observed else decide(asked)
 
     async def _asked(self, observed: Observed, targets: ProbeTargets) -> Observed:
-        question = targets.question
         if targets.engine_address is not None:
-            observed = replace(observed, engine_probe=await self.prober.engine(targets.engine_address, question))
-        if targets.through_gateway:
+            engine = await self.prober.engine(targets.engine_address, targets.question)
+            observed = replace(observed, engine_probe=engine)
+        question = targets.route_after(observed.engine_probe)
+        if question is not None:
             address = observed.status["address"]
             probe = await self.prober.route(observed.namespace, observed.name, question, address)
             observed = replace(observed, route_probe=probe)

@@ -13,9 +13,10 @@ from llmservice_operator.fetching import FAILURES, worth_telling
 from llmservice_operator.memory import GIB, to_wire
 from llmservice_operator.observed import Observed, rfc3339
 from llmservice_operator.placement import Placed, Refusal, price
-from llmservice_operator.plan import Plan, active_address, address, has_died, is_routed
+from llmservice_operator.plan import Plan, has_died
 from llmservice_operator.progressing import progressing, revision_status
 from llmservice_operator.resources.worker_args import bounds, pods_of_a_replica
+from llmservice_operator.routing import active_address, gateway_address, is_routed
 from llmservice_operator.shares import wanted_workers
 from llmservice_operator.waking import least_awake
 
@@ -45,7 +46,7 @@ def status(observed: Observed, plan: Plan) -> Json:
         "observedGeneration": observed.generation,
         "url": _url(observed, plan),
         "host": observed.spec.endpoint.host if observed.spec.endpoint and plan.accepted.holds else None,
-        "address": address(observed, active) if active else None,
+        "address": gateway_address(observed, plan.rollout),
         "model": _model_status(observed, plan),
         "desiredReplicas": desired,
         "replicas": replicas,
@@ -258,12 +259,12 @@ def _route(observed: Observed, plan: Plan) -> Finding:
             "or ingress.className of the chart)"
         )
         return false(kind, Reason.INGRESS_CLASS_MISSING, message)
-    here = active_address(observed, plan)
+    here = active_address(observed, plan.rollout)
     if here is None:
         return false(kind, Reason.ROUTE_PENDING, "no revision answers yet, so there is nothing to route to")
     probe = observed.route_probe
     before = observed.status.get("address")
-    if is_routed(observed, plan) or (probe is not None and probe.answered and before == here):
+    if is_routed(observed, plan.rollout) or (probe is not None and probe.answered and before == here):
         unseen = needs_default and observed.has_default_class is None
         text = "; whether the cluster has a default IngressClass is not looked at" if unseen else ""
         return true(kind, Reason.ROUTE_ANSWERS, f"a real token came through the gateway{text}")

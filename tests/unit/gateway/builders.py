@@ -17,7 +17,7 @@ def llmservice(name: str, namespace: str = "team-a", created: str = "2026-01-01T
     """An LLMService.
 
     `fields`: model, aliases, address, host, mode, adapters, failed, dynamic, deleted; replicas (that run), hold (most
-    requests, seconds), sleeps, idle, woken, wakes.
+    requests, seconds), sleeps, idle, woken, wakes, revision.
     """
     model: dict[str, Any] = {"source": "hf://org/name"}
     if "model" in fields:
@@ -40,7 +40,9 @@ def llmservice(name: str, namespace: str = "team-a", created: str = "2026-01-01T
         spec["scaling"] = {"minReplicas": 0 if fields.get("sleeps") else 1, "idleAfter": fields["idle"]}
     elif fields.get("sleeps"):
         spec["replicas"] = 0
-    status: dict[str, Any] = {part: fields[part] for part in ("address", "host", "replicas", "wakes") if part in fields}
+    status: dict[str, Any] = {
+        part: fields[part] for part in ("address", "host", "replicas", "wakes", "revision") if part in fields
+    }
     if "woken" in fields:
         status["wakeRequestedAt"] = fields["woken"]
     if "failed" in fields:

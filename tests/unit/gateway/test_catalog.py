@@ -13,6 +13,7 @@ SERVICES = [
     llmservice("new", created="2026-01-02T00:00:00Z", aliases=["gpt"], address=UP),
     llmservice("old", model="gpt", address=UP),
     llmservice("cold"),
+    llmservice("begun", address=UP, replicas=0, revision={"pending": "begun-1"}),
     llmservice("theirs", namespace="team-b", address=UP),
 ]
 KEYS = [apikey(1), apikey(2, models=["new"]), apikey(3, namespace="team-b"), apikey(4, role="Admin")]
@@ -35,7 +36,9 @@ def test_of_key(catalog: Catalog, number: int, ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("route", "ids"), [("team-a/new", ["new", "gpt"]), ("team-a/cold", []), ("team-a/none", [])], ids=str
+    ("route", "ids"),
+    [("team-a/new", ["new", "gpt"]), ("team-a/cold", []), ("team-a/begun", []), ("team-a/none", [])],
+    ids=str,
 )
 def test_of_route(catalog: Catalog, route: str, ids: list[Any]) -> None:
     assert [model["id"] for model in catalog.of_route(route)] == ids

@@ -45,9 +45,10 @@ SERVICES = [
         [
             llmservice("a", hold=(5, 60)),
             llmservice("b", hold=(5, 60), address="10.0.0.1:8000", replicas=0, mode="Open"),
+            llmservice("c", hold=(5, 60), address="10.0.0.1:8000", replicas=1, revision={"pending": "c-1"}),
         ],
-        {"team-a/a": "-|0|Keys|Cold", "team-a/b": "10.0.0.1|8000|Open|Cold"},
-        {"team-a/a": "team-a/a", "team-a/b": "team-a/b"},
+        {"team-a/a": "-|0|Keys|Cold", "team-a/b": "10.0.0.1|8000|Open|Cold", "team-a/c": "10.0.0.1|8000|Keys|Cold"},
+        {f"team-a/{name}": f"team-a/{name}" for name in "abc"},
         {},
         id="cold",
     ),

@@ -13,7 +13,7 @@ from llmservice_operator.plan import decide
 from llmservice_operator.probe_targets import ProbeTargets, probe_targets
 from llmservice_operator.store import Ref
 from tests.unit.operator.builders import AnEngine, APod, APool, AService
-from tests.unit.operator.world import SILENT, World, kinds, serving
+from tests.unit.operator.world import ANSWERS, SILENT, World, kinds, serving
 
 OTHER_MODEL = {"source": "hf://org/other", "revision": "abc"}
 THIRD_MODEL = {"source": "hf://org/third", "revision": "abc"}
@@ -35,10 +35,46 @@ def test_an_engine_that_is_up_is_asked_for_a_token_before_it_becomes_active() ->
     assert probe_targets(world.observed(), decide(world.observed())) == ProbeTargets(Question("m"))
     world.up(revision)
     targets = probe_targets(world.observed(), decide(world.observed()))
-    assert targets == ProbeTargets(Question("m"), "10.96.0.4:8000", through_gateway=False)
+    by_way = Question("m", patience_s=2)
+    assert targets == ProbeTargets(Question("m"), "10.96.0.4:8000", by_way, is_same_engine=True)
+    assert (targets.route_after(SILENT), targets.route_after(ANSWERS)) == (None, by_way)
     assert world.settle().rollout.active is None  # type: ignore[union-attr]
     world.engine_probe = replace(SILENT, error="")
     assert world.settle().rollout.active == revision  # type: ignore[union-attr]
+
+
+def test_the_first_token_comes_through_the_gateway_as_well_so_two_statuses_are_enough() -> None:
+    world = World()
+    revision = str(world.step().wanted)
+    assert world.service["status"]["address"] == "10.96.0.4:8000"
+    assert world.condition("RouteReady")[:2] == ("False", "RoutePending")
+    world.up(revision).step()
+    assert world.condition("Ready")[0] == "True"
+
+
+def test_what_the_gateway_does_not_answer_yet_is_asked_again_once_status_says_that_it_is_up() -> None:
+    world = World(route_probe=SILENT)
+    revision = str(world.step().wanted)
+    world.up(revision).step()
+    assert world.service["status"]["revision"] == {"active": revision}
+    assert world.condition("Ready")[:2] == ("False", "RoutePending")
+    assert probe_targets(world.observed(), decide(world.observed())).route == Question("m")
+    world.route_probe = ANSWERS
+    world.step()
+    assert world.condition("Ready")[0] == "True"
+
+
+@pytest.mark.parametrize(
+    "spec", [{"hold": {"maxRequests": 0}}, {"scaling": {"minReplicas": 0}}], ids=["held", "asleep"]
+)
+def test_the_gateway_knows_what_comes_up_only_where_it_holds_requests_and_wakes_nobody(spec: dict[str, Any]) -> None:
+    world = World(AService().spec(**spec).build())
+    revision = str(world.settle().wanted)
+    assert "address" not in world.service["status"]
+    world.up(revision).step()
+    assert world.service["status"]["address"] == "10.96.0.4:8000"
+    world.step()
+    assert world.condition("Ready")[0] == "True"
 
 
 def test_a_steady_service_is_neither_probed_nor_written() -> None:

@@ -62,7 +62,7 @@ def test_a_fresh_service_is_reconciling_not_stalled() -> None:
     assert world.condition("Progressing")[:2] == ("True", "RollingOut")
     assert world.condition("Reconciling")[0] == "True"
     assert "Stalled" not in types(world)
-    assert "address" not in world.service["status"]
+    assert "active" not in world.service["status"]["revision"]
     assert world.service["status"]["replicas"] == 0
 
 
@@ -75,7 +75,7 @@ def test_up_but_silent_is_not_ready() -> None:
         "Ray Serve runs, but a one-token request failed: HTTP 500: no",
     )
     assert world.condition("Ready")[0] == "False"
-    assert "address" not in world.service["status"]
+    assert "active" not in world.service["status"]["revision"]
 
 
 def test_answers_but_the_gateway_does_not_route_yet() -> None:

@@ -2,14 +2,14 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 from llmservice_api.gpupool import GPUPoolSpec
 from llmservice_api.llmservice import LLMServiceSpec
 from llmservice_operator.observed import Observed, Probe
-from llmservice_operator.plan import Plan, decide
+from llmservice_operator.plan import Plan, carried_out, decide
 from llmservice_operator.probe_targets import probe_targets
 from llmservice_operator.report import status
 from llmservice_operator.schedules import in_force
@@ -59,7 +59,7 @@ class World:
         observed = self.observed()
         targets = probe_targets(observed, decide(observed))
         engine = self.engine_probe if targets.engine_address else None
-        route = self.route_probe if targets.through_gateway else None
+        route = self.route_probe if targets.route_after(engine) else None
         return Observed(**{**vars(observed), "engine_probe": engine, "route_probe": route})
 
     def step(self) -> Plan:
@@ -70,6 +70,9 @@ class World:
             self._put(plural, obj)
         for ref in plan.delete:
             del self.children[ref]
+        if plan.apply:
+            observed = replace(observed, children=copy.deepcopy(self.children))
+            plan = carried_out(observed, plan)
         kept = {key: value for key, value in self.service.get("status", {}).items() if key in GATEWAYS}
         self.service["status"] = status(observed, plan) | kept
         return plan
