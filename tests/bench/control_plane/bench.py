@@ -1,8 +1,9 @@
 """`make bench-control-plane`: LLMServices applied at 100/s; ours beside a Go one, a naive one and the server's floor.
 
 SIZES=100,1000,5000,10000; IDLE=600 seconds; ONLY=ours,go,naive,floor; QUICK=1 for 100 and 300 services and a short
-silence. Each operator has a fresh etcd and API server, whose audit log is what is judged. RayServices come up by the
-rig's stand-in. One JSON line last, also in build/bench/control_plane.json, which is written after every run.
+silence; PROFILE=1 for shares of our CPU by its parts, which slows it. Each operator has a fresh etcd and API server,
+whose audit log is what is judged. RayServices come up by the rig's stand-in. One JSON line last, also in
+build/bench/control_plane.json, which is written after every run.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,8 @@ from hack.cluster.failure import ClusterError
 from llmservice_api.names import LLMSERVICES
 from llmservice_operator.cluster import Cluster
 from tests.bench.control_plane import figures, load
-from tests.bench.control_plane.operators import OPERATORS, Counter, Operator, cpu_seconds, rss_mb
+from tests.bench.control_plane.operators import OPERATORS, Counter, Operator, Ours, cpu_seconds, rss_mb
+from tests.bench.control_plane.profile import profiled
 from tests.bench.quick import is_quick
 from tests.chaos.operator.audit import Audit, Write
 from tests.chaos.operator.ray import RayStandIn
@@ -45,11 +47,15 @@ _ALONE_FROM: Final = 90_000
 
 @dataclass(frozen=True)
 class Asked:
-    """So many LLMServices at 100/s, after `alone` that come one a second; then `idle_s` seconds of silence."""
+    """So many LLMServices at 100/s, after `alone` that come one a second; then `idle_s` seconds of silence.
+
+    `profile`: whether ours is looked at meanwhile.
+    """
 
     count: int
     alone: int = 0
     idle_s: float = 0
+    profile: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,12 @@ def runs(environment: Mapping[str, str]) -> list[Asked]:
         raise ValueError(f"SIZES={','.join(sizes)}: give counts of LLMServices, such as 100,1000")
     if not idle.isdecimal():
         raise ValueError(f"IDLE={idle}: give whole seconds, such as 600")
+    profile = environment.get("PROFILE", "0")
+    if profile not in ("0", "1"):
+        raise ValueError(f"PROFILE={profile}: give 1 or 0")
     smallest, *others = sorted(map(int, sizes))
-    return [Asked(smallest, alone=5 if quick else 30, idle_s=float(idle)), *map(Asked, others)]
+    first = Asked(smallest, alone=5 if quick else 30, idle_s=float(idle))
+    return [replace(each, profile=profile == "1") for each in (first, *map(Asked, others))]
 
 
 def named(environment: Mapping[str, str]) -> list[type[Operator]]:
@@ -102,7 +112,7 @@ async def measured(operator: Operator, asked: Asked) -> Json:
         try:
             await eventually(operator.is_ready, _PATIENCE_S, 0.1)
             found = await _one_a_second(operator, asked.alone, site) if asked.alone else {}
-            found |= await _under_load(operator, asked.count, site)
+            found |= await _looked_at(operator, asked, site)
             found |= await _idle(operator, asked.idle_s, site) if asked.idle_s else {}
             if operator.counter is not None:
                 found |= await _restarted(operator, operator.counter, asked.count + asked.alone, site)
@@ -117,15 +127,28 @@ async def _one_a_second(operator: Operator, count: int, site: Site) -> Json:
     return {f"p{part}_ms_at_1": round(figures.quantile(waits, part / 100) * 1e3, 1) for part in (50, 99)}
 
 
+async def _looked_at(operator: Operator, asked: Asked, site: Site) -> Json:
+    pid = operator.pid()
+    if not (asked.profile and isinstance(operator, Ours) and pid):
+        return await _under_load(operator, asked.count, site)
+    with profiled(pid, site.folder) as shares:
+        found = await _under_load(operator, asked.count, site)
+    return found | {"cpu_shares": shares}
+
+
 async def _under_load(operator: Operator, count: int, site: Site) -> Json:
     pid = operator.pid()
     before, rss_before = (cpu_seconds(pid), rss_mb(pid)) if pid else (0.0, 0.0)
     waits = await _applied(operator, range(count), PER_SECOND, site)
-    rate = figures.rate(site.audit.writes, operator.user, count)
+    rate, traffic = figures.rate(site.audit.writes, operator.user, count), figures.traffic(site.audit.writes)
     while len(site.written(operator)) != await _after_a_while(operator, site):
         pass  # statuses are still being written
     found = {f"p{part}_ms": round(figures.quantile(waits, part / 100) * 1e3, 1) for part in (50, 99)}
-    found |= {"rate": round(rate, 2), **figures.per_service(site.written(operator), count)}
+    found |= {
+        "rate": round(rate, 2),
+        "all_writes_per_second": traffic,
+        **figures.per_service(site.written(operator), count),
+    }
     if pid:
         cpu, rss = cpu_seconds(pid) - before, rss_mb(pid)
         found |= {

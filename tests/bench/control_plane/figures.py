@@ -31,6 +31,11 @@ def rate(writes: Sequence[Write], user: str, count: int) -> float:
     return count / (ended - begun)
 
 
+def traffic(writes: Sequence[Write]) -> float:
+    """Writes a second of everybody, the loader, the stand-in and the cluster's controllers too."""
+    return round(len(writes) / (max(write.at for write in writes) - min(write.begun for write in writes)), 1)
+
+
 def quantile(values: Iterable[float], part: float) -> float:
     """The smallest value that at least this part of all does not exceed."""
     ordered = sorted(values)

@@ -7,6 +7,7 @@ from tests.bench.control_plane.bench import Asked, named, runs
 CASES: dict[str, tuple[dict[str, str], list[Asked]]] = {
     "usual": ({}, [Asked(100, 30, 600), Asked(1000), Asked(5000), Asked(10000)]),
     "quick": ({"QUICK": "1"}, [Asked(100, 5, 10), Asked(300)]),
+    "profiled": ({"SIZES": "50", "IDLE": "0", "PROFILE": "1"}, [Asked(50, 30, profile=True)]),
     "some sizes": ({"SIZES": "200,50", "IDLE": "3"}, [Asked(50, 30, 3), Asked(200)]),
 }
 
@@ -23,6 +24,7 @@ def test_what_is_run(environment: dict[str, str], asked: list[Asked]) -> None:
         ({"SIZES": "0"}, "SIZES=0: give counts"),
         ({"IDLE": "-1"}, "IDLE=-1: give whole seconds"),
         ({"QUICK": "yes"}, "QUICK=yes: give 1"),
+        ({"PROFILE": "yes"}, "PROFILE=yes: give 1 or 0"),
     ],
 )
 def test_bad_variables_are_named(environment: dict[str, str], why: str) -> None:

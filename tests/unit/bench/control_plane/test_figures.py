@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.control_plane.figures import CHILDREN, per_service, quantile, rate, summary, waits
+from tests.bench.control_plane.figures import CHILDREN, per_service, quantile, rate, summary, traffic, waits
 from tests.chaos.operator.audit import Write
 
 
@@ -25,6 +25,7 @@ def test_a_service_waits_until_the_last_child_is_made() -> None:
 
 def test_the_rate_is_from_the_first_arrival_to_the_last_child() -> None:
     assert rate([*ARRIVED, *MADE], "ours", 10) == 2
+    assert traffic([*ARRIVED, *MADE]) == 1.2
 
 
 @pytest.mark.parametrize(("part", "found"), [(0.5, 2), (0.99, 4), (0, 1), (1, 4)])
