@@ -1,16 +1,19 @@
 """What is scraped and logged of a real installation: every metric of dashboard and alerts, and each request once."""
 
 import json
+import re
 import uuid
 from typing import Any
 
 import pytest
 import yaml
 
-from hack import dashboard
+from hack import dashboard, model
 from hack.cluster.poll import wait_until
+from hack.cluster.progress import Steps
 from hack.helm import CHART, NAMESPACE
 from llmservice_api.names import LABEL_REVISION, REPLICA_PORT
+from llmservice_operator import memory
 from tests.e2e.site import ROOM, SERVICE, Site
 from tests.unit.chart.promql import metric_names, scraped_names
 
@@ -101,6 +104,16 @@ def test_one_scrape_of_an_engine_holds_vllms_metrics_and_ours(served: Site) -> N
     )
     assert 'llmservice_engine_start_seconds{phase="load"}' in text
     assert "llmservice_engine_starts_total 1.0" in text
+
+
+def test_the_cache_of_a_real_engine_holds_as_many_tokens_as_placement_reckons(served: Site) -> None:
+    said = re.search(r"^vllm:cache_config_info\{(.*)\} ", engine_metrics(served), re.MULTILINE)
+    assert said is not None
+    engine = dict(re.findall(r'(\w+)="([^"]*)"', said[1]))
+    config = json.loads((model.ensure(Steps()) / "config.json").read_text())
+    token = memory.shape(config, weights=0).cached * 2  # bytes: the engine runs in bfloat16
+    whole_blocks = int(engine["kv_cache_memory_bytes"]) // (token * int(engine["block_size"]))
+    assert int(engine["kv_cache_size_tokens"]) == whole_blocks * int(engine["block_size"])
 
 
 def test_a_replica_says_its_state(served: Site) -> None:
