@@ -26,7 +26,7 @@ TEMPORARY: Final = frozenset(
 )
 """Reasons that time alone may mend."""
 _STEPS: Final = frozenset({Reason.STARTING, Reason.LOADING, Reason.ROUTE_PENDING})
-"""Where a start that goes well stands; Progressing tells of its begin and end."""
+"""Where a start that goes well stands; Progressing tells of its begin."""
 _TOLD: Final = (
     ConditionType.READY,
     ConditionType.PROGRESSING,
@@ -86,10 +86,13 @@ def _merged(finding: Finding, known: Json | None, generation: int, now: datetime
 def news(findings: Iterable[Finding], previous: Sequence[Json]) -> list[Finding]:
     """The findings worth an Event: those that sum up or tell of a rollout, whose status or reason has changed.
 
-    Each Event is a write as large as a child's, so a start that goes well tells of its begin, its end and Ready only.
+    Each Event is a write as large as a child's, so a start that goes well tells of its begin and of Ready only.
     """
     known = {condition["type"]: (condition["status"], condition["reason"]) for condition in previous}
-    return [finding for finding in findings if _is_news(finding, *known.get(finding.type, ("", "")))]
+    told = [finding for finding in findings if _is_news(finding, *known.get(finding.type, ("", "")))]
+    if any(finding.type == ConditionType.READY and finding.holds for finding in told):
+        return [finding for finding in told if finding.reason is not Reason.ROLLED_OUT]
+    return told
 
 
 def _is_news(finding: Finding, status: str, reason: str) -> bool:

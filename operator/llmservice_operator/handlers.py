@@ -53,7 +53,10 @@ class Router:
         ref = self.store.put(plural, obj)
         if known is not None and (plural == BUDGETS or is_no_news(plural, known, obj)):
             return  # what was spent bears on no key's status
-        self.touch(ref, obj)
+        if plural == LLMSERVICES and (known is None or _generation(known) != _generation(obj)):
+            self.services.add((ref.namespace, ref.name), first=True)
+        else:
+            self.touch(ref, obj)
         if plural == LLMSERVICES and (known is None or _says_names(known) != _says_names(obj)):
             for each in (known, obj):
                 self.touch_sharing(each)
@@ -106,6 +109,11 @@ class Router:
         elif ref.plural == "nodes":
             for pool in list(self.store.of_kind(GPUPOOLS)):
                 self.pools.add(pool["metadata"]["name"])
+
+
+def _generation(service: Json) -> Any:
+    """Another one means that somebody has edited the spec."""
+    return service["metadata"].get("generation")
 
 
 def _says_names(service: Json) -> tuple[Any, bool]:

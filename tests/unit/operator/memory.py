@@ -4,7 +4,7 @@ import asyncio
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from llmservice_api.names import FIELD_MANAGER
 from llmservice_operator.cluster import ApiError, Cluster
@@ -12,6 +12,9 @@ from llmservice_operator.store import Ref, ref_of
 from llmservice_operator.waking import GATEWAYS
 
 Json = dict[str, Any]
+
+ADDRESS: Final = "10.96.0.9"
+"""What each Service gets."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ class MemoryCluster(Cluster):
         if wanted is not None and wanted != self.objects.get(ref, obj)["metadata"].get("resourceVersion", wanted):
             raise ApiError(409, "Conflict", f"{ref.name} has been modified")
         known = self.objects.get(ref, {"metadata": {"uid": f"uid-{plural}-{ref.name}"}})
-        return self._store(ref, {**known, **obj, "metadata": known["metadata"] | obj["metadata"]})
+        given = {"clusterIP": ADDRESS} if plural == "services" else {}
+        merged = {**known, **obj, "metadata": known["metadata"] | obj["metadata"]}
+        return self._store(ref, merged | {"spec": given | obj["spec"]} if "spec" in obj else merged)
 
     async def apply_status(self, plural: str, namespace: str, name: str, status: Json) -> Json:
         """The whole status anew, but for the fields that gateways own."""

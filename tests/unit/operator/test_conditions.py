@@ -56,6 +56,12 @@ def test_news_are_changes_of_what_sums_up(then: Finding, told: list[Finding]) ->
     assert news([then], merge([STARTING], [], 1, NOON)) == told
 
 
+def test_the_end_of_a_rollout_is_told_where_ready_does_not_tell_it() -> None:
+    begun, rolled_out = (true(ConditionType.PROGRESSING, reason) for reason in (Reason.ROLLING_OUT, Reason.ROLLED_OUT))
+    assert news([rolled_out, SERVING], merge([begun, STARTING], [], 1, NOON)) == [SERVING]
+    assert news([rolled_out, SERVING], merge([begun, SERVING], [], 1, NOON)) == [rolled_out]
+
+
 @pytest.mark.parametrize(
     ("finding", "trouble"),
     [

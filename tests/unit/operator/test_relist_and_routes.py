@@ -36,8 +36,9 @@ def router() -> Router:
 
 def waiting(queue: KeyQueue[Any]) -> set[Any]:
     """Keys that were added since the last call."""
-    found = set(queue._waiting)
-    queue._waiting.clear()
+    found = {*queue._first, *queue._others}
+    queue._first.clear()
+    queue._others.clear()
     return found
 
 
@@ -75,6 +76,15 @@ async def test_whom_an_object_bears_on(
     (router.deleted if deleted else router.changed)(plural, obj)
     assert waiting(router.services) == keys
     assert waiting(router.api_keys) == ({("team-a", "app")} if plural == "apikeys" else set())
+
+
+@pytest.mark.parametrize(
+    ("edited", "goes_first"), [(AService(), False), (AService().metadata(generation=2), True), (AService("n"), True)]
+)
+async def test_what_somebody_asked_for_goes_first(edited: AService, goes_first: bool, router: Router) -> None:
+    router.store.put("llmservices", AService("m").metadata(resourceVersion="0").build())
+    router.changed("llmservices", edited.build())
+    assert bool(router.services._first) is goes_first
 
 
 LATER: dict[str, tuple[str, Json, Json, bool]] = {

@@ -128,6 +128,25 @@ async def test_ten_events_before_a_worker_is_free_become_one(work: Work) -> None
         assert len(queue) == 0
 
 
+async def test_what_was_asked_for_goes_first_and_each_fourth_turn_is_anothers(work: Work) -> None:
+    async with workers(work, count=1) as queue:
+        queue.add("busy")
+        await turn()
+        for number in range(3):
+            queue.add(f"status-{number}")
+        for number in range(5):
+            queue.add(f"new-{number}", first=True)
+        queue.add("status-2", first=True)
+        queue.add("busy", first=True)
+        assert len(queue) == 8
+        work.gate.set()
+        await turn()
+        await turn()
+        assert len(queue) == 0
+        order = ["new-0", "new-1", "status-0", "new-2", "new-3", "new-4", "status-1", "status-2", "busy"]
+        assert work.begun == ["busy", *order]
+
+
 async def test_failures_back_off_and_a_success_forgets_them(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(asyncio.get_running_loop(), monkeypatch)
     work.outcomes = [ValueError("x")] * 12 + [None, ValueError("x")]

@@ -68,7 +68,7 @@ func run(file, metricsAddress, healthAddress string, workers int) error {
 	if err != nil {
 		return err
 	}
-	if err := watch(manager, string(templates)); err != nil {
+	if err := watch(manager, string(templates), workers); err != nil {
 		return err
 	}
 	if err := manager.AddReadyzCheck("synced", synced(manager.GetCache())); err != nil {
@@ -79,7 +79,7 @@ func run(file, metricsAddress, healthAddress string, workers int) error {
 
 // watch has every LLMService reconciled that changes, or one of whose children does; of most of those only metadata
 // is kept, since nothing else of them is asked.
-func watch(manager ctrl.Manager, templates string) error {
+func watch(manager ctrl.Manager, templates string, workers int) error {
 	build := ctrl.NewControllerManagedBy(manager).
 		For(empty(serviceKind)).
 		Owns(empty(rayServiceKind)).
