@@ -12,7 +12,7 @@ from llmservice_operator.metrics import Metrics
 from llmservice_operator.observed import Probe, Question
 from llmservice_operator.reconcile import Reconciler
 from llmservice_operator.resources.ingress import make_ingress
-from llmservice_operator.store import Ref, Store
+from llmservice_operator.store import Store
 from tests.unit.operator.builders import INSTALL, NOON, AnEngine, APod, APool, AService, a_node, service_ref
 from tests.unit.operator.memory import MemoryCluster
 from tests.unit.operator.world import ANSWERS
