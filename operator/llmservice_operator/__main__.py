@@ -23,7 +23,7 @@ from llmservice_operator import health as health_module
 from llmservice_operator.apikeys import KeyIssuer, new_key
 from llmservice_operator.cluster import Access, Cluster, connect
 from llmservice_operator.gpupools import PoolReporter
-from llmservice_operator.handlers import Router, configure, registry, watched
+from llmservice_operator.handlers import NothingRemembered, Router, configure, registry, watched
 from llmservice_operator.hub import Hub
 from llmservice_operator.keys import pepper_from, probe_key
 from llmservice_operator.leader import Elector, NotLeaderError, terms
@@ -107,7 +107,7 @@ async def run(settings: Settings, prober: Prober | None = None) -> None:
         elector = _elector(settings, await stack.enter_async_context(connect(known, connections=1)))
         stack.push_async_callback(elector.release)
         cluster = await stack.enter_async_context(connect(known, may_write=elector.require, on_answer=metrics.answered))
-        metrics.registry.register(ServiceMetrics(lambda: list(store.of_kind(LLMSERVICES)) if elector.leads else []))
+        metrics.registry.register(ServiceMetrics(lambda: store.of_kind(LLMSERVICES) if elector.leads else ()))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         if prober is None:
             prober = HttpProber(session, probe_key(pepper).text, settings.install.gateway_url)
@@ -132,6 +132,7 @@ async def run(settings: Settings, prober: Prober | None = None) -> None:
             await kopf.operator(
                 registry=_registry(router, store, watched(settings.namespaces)),
                 settings=kopf_settings,
+                memories=NothingRemembered(),
                 clusterwide=not settings.namespaces,
                 namespaces=settings.namespaces,
             )

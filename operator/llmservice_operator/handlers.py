@@ -9,6 +9,7 @@ from itertools import repeat
 from typing import Any, Final
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory  # kopf.operator takes it, and exports no name
 
 from llmservice_api.names import APIKEYS, BUDGETS, GPUPOOLS, LABEL_NAMESPACE, LABEL_SERVICE, LLMSERVICES
 from llmservice_operator.cluster import API_VERSIONS
@@ -86,8 +87,8 @@ class Router:
 
     def touch_shared(self, refs: Collection[Ref]) -> None:
         """Look at every LLMService again, and at the pools: what they share has changed, these objects."""
-        for service in list(self.store.of_kind(LLMSERVICES)) if refs else ():
-            self.services.add((service["metadata"]["namespace"], service["metadata"]["name"]))
+        for service in self.store.versions(LLMSERVICES) if refs else ():
+            self.services.add((service.namespace, service.name))
         for ref in refs:
             self._touch_pools(ref)
 
@@ -98,7 +99,7 @@ class Router:
 
     def _touch_spenders(self, budget: Ref) -> None:
         """Look again at the keys that name the Budget: it is there, or is not."""
-        for key in list(self.store.of_kind(APIKEYS)):
+        for key in self.store.of_kind(APIKEYS):
             named = (key.get("spec") or {}).get("budgetRef") or {}
             if key["metadata"]["namespace"] == budget.namespace and named.get("name") == budget.name:
                 self.api_keys.add((budget.namespace, key["metadata"]["name"]))
@@ -107,7 +108,7 @@ class Router:
         if ref.plural == GPUPOOLS:
             self.pools.add(ref.name)
         elif ref.plural == "nodes":
-            for pool in list(self.store.of_kind(GPUPOOLS)):
+            for pool in self.store.of_kind(GPUPOOLS):
                 self.pools.add(pool["metadata"]["name"])
 
 
@@ -176,6 +177,14 @@ class _NothingCompared(kopf.MultiDiffBaseStorage):
     def build(self, **_: Any) -> kopf.BodyEssence:
         """Nothing of it."""
         return kopf.BodyEssence()
+
+
+class NothingRemembered(ResourceMemories):
+    """kopf without a memory: it would keep a kilobyte of each object, for kinds of handlers that are not used here."""
+
+    async def recall(self, *of: Any, **more: Any) -> ResourceMemory:
+        """A new one for each event."""
+        return await super().recall(*of, **(more | {"ephemeral": True}))
 
 
 def configure(settings: kopf.OperatorSettings, namespaces: Collection[str] = ()) -> None:

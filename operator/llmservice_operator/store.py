@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from llmservice_api.names import LABEL_NAMESPACE, LABEL_SERVICE, LLMSERVICES
 from llmservice_operator.model_names import ModelNames
+from llmservice_operator.packed import Packed
 from llmservice_operator.shares import Owner, Shares
 
 Json = dict[str, Any]
@@ -22,6 +23,14 @@ class Ref(NamedTuple):
     name: str
 
 
+class _Known(NamedTuple):
+    """What is known of an object without unpacking it; `whole` where it is cluster-scoped: all reconciles read it."""
+
+    uid: str
+    version: int
+    whole: Json | None
+
+
 _HOLD_SHARES: Final = (LLMSERVICES, "rayservices", "rayclusters")
 
 
@@ -29,26 +38,35 @@ _HOLD_SHARES: Final = (LLMSERVICES, "rayservices", "rayclusters")
 class Store:
     """Objects by kind, namespace and name, and children by the LLMService that they are labelled with.
 
-    By kind, since each reconcile reads all pools and nodes: among ten thousand services that must not cost more.
+    By kind, since each reconcile reads all pools and nodes: among ten thousand services that must not cost more. What
+    is got must not be changed.
     """
 
     shares: Shares = field(default_factory=Shares)
     model_names: ModelNames = field(default_factory=ModelNames)
-    _objects: dict[str, dict[str, dict[str, Json]]] = field(default_factory=dict)
+    _known: dict[str, dict[str, dict[str, _Known]]] = field(default_factory=dict)
+    _packed: Packed[Ref] = field(default_factory=Packed)
     _children: dict[Owner, set[Ref]] = field(default_factory=dict)
     _deleted: dict[str, tuple[dict[str, int], dict[str, int]]] = field(default_factory=dict)
 
     def get(self, ref: Ref) -> Json | None:
         """The newest known object, or None."""
-        return self._objects.get(ref.plural, {}).get(ref.namespace, {}).get(ref.name)
+        known = self._of(ref)
+        if known is None:
+            return None
+        return known.whole if known.whole is not None else self._packed.get(ref)
 
     def put(self, plural: str, obj: Json) -> Ref:
-        """Remember an object unless a newer one of the same uid is known, or it is known to be deleted since."""
+        """Remember an object unless this one or a newer one of its uid is known, or it is deleted since."""
         ref = ref_of(plural, obj)
-        known = self.get(ref)
-        if not self._is_deleted(plural, obj) and (known is None or not _newer(known, obj)):
+        known = self._of(ref)
+        if not self._is_deleted(plural, obj) and (known is None or _is_news(known, obj)):
             self.remove(ref)  # its label may have been another's
-            self._objects.setdefault(ref.plural, {}).setdefault(ref.namespace, {})[ref.name] = _trimmed(obj)
+            kept = _trimmed(obj)
+            found = _Known(_uid(obj), _version(obj), None if ref.namespace else kept)
+            self._known.setdefault(ref.plural, {}).setdefault(ref.namespace, {})[ref.name] = found
+            if ref.namespace:
+                self._packed.put(ref, kept)
             self._children.setdefault(_owner(ref, obj), set()).add(ref)
             if plural == LLMSERVICES:
                 self.model_names.add(obj)
@@ -57,15 +75,18 @@ class Store:
 
     def remove(self, ref: Ref) -> None:
         """Forget an object."""
-        obj = self._objects.get(ref.plural, {}).get(ref.namespace, {}).pop(ref.name, None)
-        if obj is not None:
-            siblings = self._children[_owner(ref, obj)]
-            siblings.discard(ref)
-            if not siblings:
-                del self._children[_owner(ref, obj)]
-            if ref.plural == LLMSERVICES:
-                self.model_names.discard(obj)
-            self._note_shares(ref, obj)
+        known = self._of(ref)
+        if known is None:
+            return
+        obj = known.whole if known.whole is not None else self._packed.pop(ref)
+        del self._known[ref.plural][ref.namespace][ref.name]
+        siblings = self._children[_owner(ref, obj)]
+        siblings.discard(ref)
+        if not siblings:
+            del self._children[_owner(ref, obj)]
+        if ref.plural == LLMSERVICES:
+            self.model_names.discard(obj)
+        self._note_shares(ref, obj)
 
     def deleted(self, plural: str, obj: Json) -> Ref:
         """Forget an object that was deleted, unless another one has its name meanwhile.
@@ -73,15 +94,19 @@ class Store:
         What a list or a write of ours that is still under way brings of it later is of before.
         """
         ref = ref_of(plural, obj)
-        known = self.get(ref)
-        if known is not None and known["metadata"].get("uid") == obj["metadata"].get("uid"):
+        known = self._of(ref)
+        if known is not None and known.uid == _uid(obj):
             self.remove(ref)
-        self._deleted.setdefault(plural, ({}, {}))[0][obj["metadata"].get("uid", "")] = _version(obj)
+        self._deleted.setdefault(plural, ({}, {}))[0][_uid(obj)] = _version(obj)
         return ref
 
     def versions(self, plural: str) -> dict[Ref, int]:
-        """What is known of a kind, for `replace`: taken before the list is asked for."""
-        return {ref_of(plural, obj): _version(obj) for obj in self.of_kind(plural)}
+        """What is known of a kind, and in which version; `replace` wants it as it was before the list was asked for."""
+        return {
+            Ref(plural, namespace, name): known.version
+            for namespace, named in self._known.get(plural, {}).items()
+            for name, known in named.items()
+        }
 
     def replace(self, plural: str, objects: list[Json], before: dict[Ref, int]) -> dict[Ref, Json]:
         """Take a full list for the truth, but for what a watch or a write of ours brought while it was under way.
@@ -93,7 +118,7 @@ class Store:
         now = self.versions(plural)
         gone = [ref for ref, version in before.items() if ref not in listed and now.get(ref) == version]
         changed = {ref: known for ref in gone if (known := self.get(ref)) is not None}
-        changed |= {ref: obj for ref, obj in listed.items() if not _same(self.get(ref), obj)}
+        changed |= {ref: obj for ref, obj in listed.items() if now.get(ref) != _version(obj)}
         for ref in gone:
             self.remove(ref)
         for obj in listed.values():
@@ -102,19 +127,24 @@ class Store:
         return changed
 
     def of_kind(self, plural: str, namespace: str | None = None) -> Iterator[Json]:
-        """All known objects of a kind, or of a kind in one namespace."""
-        by_namespace = self._objects.get(plural, {})
-        wanted = by_namespace.values() if namespace is None else [by_namespace.get(namespace, {})]
-        return (obj for named in wanted for obj in named.values())
+        """All known objects of a kind, or of a kind in one namespace; none may be put or removed meanwhile."""
+        by_namespace = self._known.get(plural, {})
+        wanted = by_namespace if namespace is None else {namespace: by_namespace.get(namespace, {})}
+        for space, named in wanted.items():
+            for name, known in named.items():
+                yield known.whole if known.whole is not None else self._packed.glance(Ref(plural, space, name))
 
     def children(self, namespace: str, service: str) -> list[tuple[Ref, Json]]:
         """Objects of all kinds that bear the label of an LLMService, ordered by reference."""
         refs = sorted(self._children.get((namespace, service), ()))
-        return [(ref, self._objects[ref.plural][ref.namespace][ref.name]) for ref in refs]
+        return [(ref, obj) for ref in refs if (obj := self.get(ref)) is not None]
+
+    def _of(self, ref: Ref) -> _Known | None:
+        return self._known.get(ref.plural, {}).get(ref.namespace, {}).get(ref.name)
 
     def _is_deleted(self, plural: str, obj: Json) -> bool:
         """Whether it was deleted at this version or later; one whose label was taken away and given back was not."""
-        uid, version = obj["metadata"].get("uid"), _version(obj)
+        uid, version = _uid(obj), _version(obj)
         return any(version <= deleted.get(uid, -1) for deleted in self._deleted.get(plural, ()))
 
     def _note_shares(self, ref: Ref, obj: Json) -> None:
@@ -123,8 +153,8 @@ class Store:
         owner = (ref.namespace, ref.name) if ref.plural == LLMSERVICES else _owner(ref, obj)
         parts: dict[str, list[Json]] = {"rayservices": [], "rayclusters": []}
         for child in self._children.get(owner, ()):
-            if child.plural in parts:
-                parts[child.plural].append(self._objects[child.plural][child.namespace][child.name])
+            if child.plural in parts and (known := self.get(child)) is not None:
+                parts[child.plural].append(known)
         self.shares.note(owner, self.get(Ref(LLMSERVICES, *owner)), parts["rayservices"], parts["rayclusters"])
 
 
@@ -147,13 +177,13 @@ def _version(obj: Json) -> int:
     return int(obj["metadata"].get("resourceVersion", "0"))
 
 
-def _newer(known: Json, obj: Json) -> bool:
-    same = known["metadata"].get("uid") == obj["metadata"].get("uid")
-    return bool(same and _version(known) > _version(obj))
+def _uid(obj: Json) -> str:
+    return str(obj["metadata"].get("uid", ""))
 
 
-def _same(known: Json | None, obj: Json) -> bool:
-    return known is not None and known["metadata"].get("resourceVersion") == obj["metadata"].get("resourceVersion")
+def _is_news(known: _Known, obj: Json) -> bool:
+    """Whether it is another object, or a newer one, or bears no version."""
+    return known.uid != _uid(obj) or known.version < _version(obj) or known.version == 0
 
 
 def _trimmed(obj: Json) -> Json:

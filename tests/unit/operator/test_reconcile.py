@@ -72,7 +72,9 @@ class Bench:
     reconciler: Reconciler
 
     def seen(self, plural: str, obj: Json) -> None:
-        """The object exists and a watch delivered it."""
+        """The object exists, or has changed, and a watch delivered it."""
+        self.cluster.version += 1
+        obj = obj | {"metadata": obj["metadata"] | {"resourceVersion": str(self.cluster.version)}}
         self.store.put(plural, self.cluster.objects[self.cluster.put(plural, obj)])
 
     async def reconcile(self) -> float | None:

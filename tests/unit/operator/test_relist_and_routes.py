@@ -10,7 +10,16 @@ import pytest
 
 from llmservice_api.names import LABEL_NAMESPACE, LABEL_SERVICE
 from llmservice_operator.cluster import ApiError
-from llmservice_operator.handlers import CHILDREN, SHARED, WATCHED, Router, configure, registry, watched
+from llmservice_operator.handlers import (
+    CHILDREN,
+    SHARED,
+    WATCHED,
+    NothingRemembered,
+    Router,
+    configure,
+    registry,
+    watched,
+)
 from llmservice_operator.relist import Relister, shared_part_changed
 from llmservice_operator.store import Ref, Store, ref_of
 from llmservice_operator.workqueue import KeyQueue
@@ -378,3 +387,10 @@ async def test_what_came_while_the_list_was_under_way_is_not_taken_for_gone(
     slow = Slow(objects=cluster.objects)
     await Relister(router.store, slow, router, 300).relist()
     assert router.store.get(Ref("llmservices", "team-a", "new")) is not None
+
+
+async def test_kopf_keeps_nothing_of_what_it_has_seen() -> None:
+    memories = NothingRemembered()
+    body: Any = {"metadata": {"uid": "u"}}
+    assert await memories.recall(body, noticed_by_listing=True) is not await memories.recall(body)
+    assert list(memories.iter_all_memories()) == []
