@@ -25,7 +25,7 @@ from hack.cluster.failure import ClusterError
 from llmservice_api.names import LLMSERVICES
 from llmservice_operator.cluster import Cluster
 from tests.bench.control_plane import figures, load
-from tests.bench.control_plane.operators import OPERATORS, Counter, Operator, Ours, cpu_seconds, rss_mb
+from tests.bench.control_plane.operators import OPERATORS, Counter, Operator, Ours, cpu_seconds, peak_mb, rss_mb
 from tests.bench.control_plane.profile import profiled
 from tests.bench.quick import is_quick
 from tests.chaos.operator.audit import Audit, Write
@@ -184,13 +184,15 @@ async def _idle(operator: Operator, seconds: float, site: Site) -> Json:
 
 
 async def _restarted(operator: Operator, counter: Counter, count: int, site: Site) -> Json:
-    """Killed and started again: seconds until each LLMService was looked at, and what was written by then."""
+    """Killed and started again: seconds until each LLMService was looked at, what was written by then, memory's peak."""
     site.audit.forget()
     begun = time.monotonic()
     operator.restart()
     await eventually(lambda: counter.read() >= count, _PATIENCE_S, 0.1)
     taken = time.monotonic() - begun
-    return {"restart_s": round(taken, 2), "restart_writes": len(site.written(operator))}
+    pid = operator.pid()
+    peak = {"restart_peak_mb": peak_mb(pid)} if pid else {}
+    return {"restart_s": round(taken, 2), "restart_writes": len(site.written(operator)), **peak}
 
 
 @contextlib.asynccontextmanager

@@ -266,5 +266,14 @@ def cpu_seconds(pid: int) -> float:
 
 def rss_mb(pid: int) -> float:
     """Resident memory."""
+    return _status_mb(pid, "VmRSS")
+
+
+def peak_mb(pid: int) -> float:
+    """The most that was resident since it began."""
+    return _status_mb(pid, "VmHWM")
+
+
+def _status_mb(pid: int, line: str) -> float:
     text = Path(f"/proc/{pid}/status").read_text()
-    return round(int(re.findall(r"^VmRSS:\s+(\d+)", text, re.MULTILINE)[0]) / 1024, 1)
+    return round(int(re.findall(rf"^{line}:\s+(\d+)", text, re.MULTILINE)[0]) / 1024, 1)
