@@ -43,12 +43,10 @@ class Packed(Generic[K]):
         found = self._recent.get(key)
         return found if found is not None else dict(json.loads(zlib.decompress(self._packed[key])))
 
-    def pop(self, key: K) -> Json:
-        """What was put; it is kept no longer. Raises KeyError."""
-        found = self.glance(key)
+    def drop(self, key: K) -> None:
+        """It is kept no longer. Raises KeyError."""
         del self._packed[key]
         self._recent.pop(key, None)
-        return found
 
     def _stays(self, key: K, obj: Json) -> None:
         self._recent[key] = obj

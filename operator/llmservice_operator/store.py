@@ -28,6 +28,7 @@ class _Known(NamedTuple):
 
     uid: str
     version: int
+    owner: Owner
     whole: Json | None
 
 
@@ -60,33 +61,41 @@ class Store:
         """Remember an object unless this one or a newer one of its uid is known, or it is deleted since."""
         ref = ref_of(plural, obj)
         known = self._of(ref)
-        if not self._is_deleted(plural, obj) and (known is None or _is_news(known, obj)):
-            self.remove(ref)  # its label may have been another's
-            kept = _trimmed(obj)
-            found = _Known(_uid(obj), _version(obj), None if ref.namespace else kept)
-            self._known.setdefault(ref.plural, {}).setdefault(ref.namespace, {})[ref.name] = found
-            if ref.namespace:
-                self._packed.put(ref, kept)
-            self._children.setdefault(_owner(ref, obj), set()).add(ref)
-            if plural == LLMSERVICES:
-                self.model_names.add(obj)
-            self._note_shares(ref, obj)
+        if self._is_deleted(plural, obj) or (known is not None and not _is_news(known, obj)):
+            return ref
+        if known is not None:
+            self._forget(ref, known)
+        kept, owner = _trimmed(obj), _owner(ref, obj)
+        found = _Known(_uid(obj), _version(obj), owner, None if ref.namespace else kept)
+        self._known.setdefault(ref.plural, {}).setdefault(ref.namespace, {})[ref.name] = found
+        if ref.namespace:
+            self._packed.put(ref, kept)
+        self._children.setdefault(owner, set()).add(ref)
+        if plural == LLMSERVICES:
+            self.model_names.add(obj)
+        if known is not None and known.owner != owner:
+            self._note_shares(ref, known.owner)
+        self._note_shares(ref, owner)
         return ref
 
     def remove(self, ref: Ref) -> None:
         """Forget an object."""
         known = self._of(ref)
-        if known is None:
-            return
-        obj = known.whole if known.whole is not None else self._packed.pop(ref)
+        if known is not None:
+            self._forget(ref, known)
+            self._note_shares(ref, known.owner)
+
+    def _forget(self, ref: Ref, known: _Known) -> None:
+        obj = self.get(ref) if ref.plural == LLMSERVICES else None
+        if obj is not None:
+            self.model_names.discard(obj)
         del self._known[ref.plural][ref.namespace][ref.name]
-        siblings = self._children[_owner(ref, obj)]
+        if ref.namespace:
+            self._packed.drop(ref)
+        siblings = self._children[known.owner]
         siblings.discard(ref)
         if not siblings:
-            del self._children[_owner(ref, obj)]
-        if ref.plural == LLMSERVICES:
-            self.model_names.discard(obj)
-        self._note_shares(ref, obj)
+            del self._children[known.owner]
 
     def deleted(self, plural: str, obj: Json) -> Ref:
         """Forget an object that was deleted, unless another one has its name meanwhile.
@@ -147,10 +156,11 @@ class Store:
         uid, version = _uid(obj), _version(obj)
         return any(version <= deleted.get(uid, -1) for deleted in self._deleted.get(plural, ()))
 
-    def _note_shares(self, ref: Ref, obj: Json) -> None:
+    def _note_shares(self, ref: Ref, owner: Owner) -> None:
         if ref.plural not in _HOLD_SHARES:
             return
-        owner = (ref.namespace, ref.name) if ref.plural == LLMSERVICES else _owner(ref, obj)
+        if ref.plural == LLMSERVICES:
+            owner = (ref.namespace, ref.name)
         parts: dict[str, list[Json]] = {"rayservices": [], "rayclusters": []}
         for child in self._children.get(owner, ()):
             if child.plural in parts and (known := self.get(child)) is not None:

@@ -184,7 +184,7 @@ async def _idle(operator: Operator, seconds: float, site: Site) -> Json:
 
 
 async def _restarted(operator: Operator, counter: Counter, count: int, site: Site) -> Json:
-    """Killed and started again: seconds until each LLMService was looked at, what was written by then, memory's peak."""
+    """Killed and started again: seconds until each LLMService was looked at; writes by then, and the peak of memory."""
     site.audit.forget()
     begun = time.monotonic()
     operator.restart()

@@ -37,10 +37,10 @@ def test_what_is_put_again_takes_the_place_of_what_was_there(packed: Packed[str]
         assert packed.get(name) == {"metadata": {"name": name}}
 
 
-def test_what_was_taken_out_is_no_more(packed: Packed[str]) -> None:
+def test_what_was_dropped_is_no_more(packed: Packed[str]) -> None:
     for name in ("a", "d"):
-        assert packed.pop(name) == OBJECTS[name]
+        packed.drop(name)
         with pytest.raises(KeyError):
             packed.get(name)
         with pytest.raises(KeyError):
-            packed.pop(name)
+            packed.drop(name)
