@@ -43,6 +43,8 @@ API_VERSIONS: Final[Mapping[str, str]] = {
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=5, sock_read=10)
 _VERBS: Final = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _UNACKNOWLEDGED_MS: Final = 4000
+_PAGE: Final = "250"
+"""Objects of one answer to a list."""
 
 
 class ApiError(Exception):
@@ -72,11 +74,17 @@ class Cluster:
         self._access = access
         self._on_answer = on_answer
 
-    async def list(self, plural: str, label_selector: str = "", namespace: str = "") -> list[Json]:
-        """All objects of a kind, in one namespace or in all."""
-        answer = await self._call("GET", (plural, namespace, ""), params={"labelSelector": label_selector})
-        api_version, kind = answer["apiVersion"], answer["kind"].removesuffix("List")
-        return [{"apiVersion": api_version, "kind": kind, **item} for item in answer["items"]]
+    async def pages(self, plural: str, label_selector: str = "", namespace: str = "") -> AsyncIterator[list[Json]]:
+        """All objects of a kind, in one namespace or in all, a page at a time: no list of a fleet is held whole."""
+        token = ""
+        while True:
+            params = {"labelSelector": label_selector, "limit": _PAGE, "continue": token}
+            answer = await self._call("GET", (plural, namespace, ""), params=params)
+            api_version, kind = answer["apiVersion"], answer["kind"].removesuffix("List")
+            yield [{"apiVersion": api_version, "kind": kind, **item} for item in answer["items"]]
+            token = (answer.get("metadata") or {}).get("continue", "")
+            if not token:
+                return
 
     async def get(self, plural: str, namespace: str, name: str) -> Json | None:
         """One object, or None where there is none."""

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from llmservice_api.names import LABEL_SERVICE, LLMSERVICES
 from llmservice_operator.cluster import ApiError, Cluster
 from llmservice_operator.handlers import CHILDREN, SHARED, Router, watched
-from llmservice_operator.store import Store, ref_of
+from llmservice_operator.store import Ref, Store, ref_of
 
 Json = dict[str, Any]
 
@@ -48,42 +48,48 @@ class Relister:
         """One relist of all kinds; returns those that the API server has."""
         served = set()
         for plural in watched(self.namespaces):
-            before = self.store.versions(plural)
+            before, listed = self.store.versions(plural), set[Ref]()
             try:
-                objects = await self._list(plural)
+                async for page in self._pages(plural):
+                    listed |= {ref_of(plural, obj) for obj in page}
+                    self._take(plural, page)
             except ApiError as error:
                 if error.status != 404:  # 404: the kind is not installed, such as KubeRay's
                     raise
                 continue
             served.add(plural)
-            # Nodes report their status every few seconds, so that each relist finds newer ones with no news.
-            shared = objects if plural in SHARED else []
-            alike = {ref_of(plural, obj) for obj in shared if not shared_part_changed(self.store, plural, obj)}
-            changed = self.store.replace(plural, objects, before)
-            if plural in SHARED:
-                self.router.touch_shared(changed.keys() - alike)
-                continue
-            for ref, obj in changed.items():
-                self.router.touch(ref, obj)
-                if plural == LLMSERVICES:
-                    self.router.touch_sharing(obj)
+            self._touch(plural, self.store.drop_unlisted(plural, before, listed))
         return served
 
-    async def _list(self, plural: str) -> list[Json]:
+    def _take(self, plural: str, page: list[Json]) -> None:
+        # Nodes report their status every few seconds, so that each relist finds newer ones with no news.
+        shared = page if plural in SHARED else []
+        alike = {ref_of(plural, obj) for obj in shared if not shared_part_changed(self.store, plural, obj)}
+        changed = self.store.take(plural, page)
+        self._touch(plural, {ref: obj for ref, obj in changed.items() if ref not in alike})
+
+    def _touch(self, plural: str, changed: Mapping[Ref, Json]) -> None:
+        if plural in SHARED:
+            self.router.touch_shared(changed.keys())
+            return
+        for ref, obj in changed.items():
+            self.router.touch(ref, obj)
+            if plural == LLMSERVICES:
+                self.router.touch_sharing(obj)
+
+    async def _pages(self, plural: str) -> AsyncIterator[list[Json]]:
         selector = LABEL_SERVICE if plural in CHILDREN else ""
-        if not self.namespaces:
-            return await self.cluster.list(plural, selector)
-        found, forbidden = [], 0
-        for namespace in self.namespaces:
+        forbidden = 0
+        for namespace in self.namespaces or ("",):
             try:
-                found += await self.cluster.list(plural, selector, namespace)
+                async for page in self.cluster.pages(plural, selector, namespace):
+                    yield page
             except ApiError as error:
                 forbidden += 1
-                if error.status != 403 or forbidden == len(self.namespaces):
+                if error.status != 403 or forbidden == len(self.namespaces or ("",)):
                     raise
                 # A namespace that was deleted took its Role along: the others must not wait for it.
-                found += self.store.of_kind(plural, namespace)
-        return found
+                yield list(self.store.of_kind(plural, namespace))
 
 
 def shared_part_changed(store: Store, plural: str, obj: Json) -> bool:

@@ -1,9 +1,9 @@
 """What the watches have delivered: the newest known object of each kind, by namespace and name.
 
-Deletions that a watch missed (a 410 relists only what exists) are found by `replace`, the periodic relist.
+Deletions that a watch missed (a 410 relists only what exists) are found by `drop_unlisted`, at the periodic relist.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -60,9 +60,9 @@ class Store:
     def put(self, plural: str, obj: Json) -> Ref:
         """Remember an object unless this one or a newer one of its uid is known, or it is deleted since."""
         ref = ref_of(plural, obj)
-        known = self._of(ref)
-        if self._is_deleted(plural, obj) or (known is not None and not _is_news(known, obj)):
+        if not self._is_wanted(ref, obj):
             return ref
+        known = self._of(ref)
         if known is not None:
             self._forget(ref, known)
         kept, owner = _trimmed(obj), _owner(ref, obj)
@@ -110,30 +110,34 @@ class Store:
         return ref
 
     def versions(self, plural: str) -> dict[Ref, int]:
-        """What is known of a kind, and in which version; `replace` wants it as it was before the list was asked for."""
+        """What is known of a kind, and in which version."""
         return {
             Ref(plural, namespace, name): known.version
             for namespace, named in self._known.get(plural, {}).items()
             for name, known in named.items()
         }
 
-    def replace(self, plural: str, objects: list[Json], before: dict[Ref, int]) -> dict[Ref, Json]:
-        """Take a full list for the truth, but for what a watch or a write of ours brought while it was under way.
+    def take(self, plural: str, listed: Iterable[Json]) -> dict[Ref, Json]:
+        """Put what was listed, a part of a kind or all. Returns those that are new or newer."""
+        found = {ref_of(plural, obj): obj for obj in listed}
+        changed = {ref: obj for ref, obj in found.items() if self._is_wanted(ref, obj)}
+        for obj in changed.values():
+            self.put(plural, obj)
+        return changed
 
-        Returns what it changed: objects that are new or newer, and those that are gone as they were. What was deleted
-        is remembered until the next full list but one: no answer is under way for longer.
+    def drop_unlisted(self, plural: str, before: Mapping[Ref, int], listed: Collection[Ref]) -> dict[Ref, Json]:
+        """Take a whole list for the truth, but for what a watch or a write of ours brought while it was under way.
+
+        `before`: versions as they were before it was asked for. Returns those that are gone, as they were. What was
+        deleted is remembered until the next full list but one: no answer is under way for longer.
         """
-        listed = {ref_of(plural, obj): obj for obj in objects if not self._is_deleted(plural, obj)}
         now = self.versions(plural)
         gone = [ref for ref, version in before.items() if ref not in listed and now.get(ref) == version]
-        changed = {ref: known for ref in gone if (known := self.get(ref)) is not None}
-        changed |= {ref: obj for ref, obj in listed.items() if now.get(ref) != _version(obj)}
+        found = {ref: known for ref in gone if (known := self.get(ref)) is not None}
         for ref in gone:
             self.remove(ref)
-        for obj in listed.values():
-            self.put(plural, obj)
         self._deleted[plural] = ({}, self._deleted.get(plural, ({}, {}))[0])
-        return changed
+        return found
 
     def of_kind(self, plural: str, namespace: str | None = None) -> Iterator[Json]:
         """All known objects of a kind, or of a kind in one namespace; none may be put or removed meanwhile."""
@@ -150,6 +154,10 @@ class Store:
 
     def _of(self, ref: Ref) -> _Known | None:
         return self._known.get(ref.plural, {}).get(ref.namespace, {}).get(ref.name)
+
+    def _is_wanted(self, ref: Ref, obj: Json) -> bool:
+        known = self._of(ref)
+        return not self._is_deleted(ref.plural, obj) and (known is None or _is_news(known, obj))
 
     def _is_deleted(self, plural: str, obj: Json) -> bool:
         """Whether it was deleted at this version or later; one whose label was taken away and given back was not."""
@@ -192,8 +200,8 @@ def _uid(obj: Json) -> str:
 
 
 def _is_news(known: _Known, obj: Json) -> bool:
-    """Whether it is another object, or a newer one, or bears no version."""
-    return known.uid != _uid(obj) or known.version < _version(obj) or known.version == 0
+    """Whether it is another object of that name, or a newer one."""
+    return known.uid != _uid(obj) or known.version < _version(obj)
 
 
 def _trimmed(obj: Json) -> Json:

@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -46,12 +46,14 @@ class MemoryCluster(Cluster):
             self.strangers.add(ref)
         return ref
 
-    async def list(self, plural: str, label_selector: str = "", namespace: str = "") -> list[Json]:
-        """All of a kind; a selector is the name of a label that must be there."""
+    async def pages(self, plural: str, label_selector: str = "", namespace: str = "") -> AsyncIterator[list[Json]]:
+        """All of a kind, two at a time; a selector is the name of a label that must be there."""
         self._refuse("list", plural)
         found = [obj for ref, obj in sorted(self.objects.items()) if ref.plural == plural]
         found = [obj for obj in found if not label_selector or label_selector in obj["metadata"].get("labels", {})]
-        return copy.deepcopy([obj for obj in found if not namespace or obj["metadata"].get("namespace") == namespace])
+        found = copy.deepcopy([obj for obj in found if not namespace or obj["metadata"].get("namespace") == namespace])
+        for begin in range(0, max(len(found), 1), 2):
+            yield found[begin : begin + 2]
 
     async def get(self, plural: str, namespace: str, name: str) -> Json | None:
         """One object."""

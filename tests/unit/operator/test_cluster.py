@@ -134,12 +134,16 @@ async def test_what_is_sent(
     assert server.seen == [seen]
 
 
-async def test_a_list_gives_each_item_its_kind(cluster: Cluster, server: ApiServer) -> None:
-    server.says(200, {"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "p"}}]})
-    assert await cluster.list("pods", "llmservice.io/service", "ns") == [
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
-    ]
-    assert server.seen[0][1] == "/api/v1/namespaces/ns/pods?labelSelector=llmservice.io/service"
+async def test_a_list_comes_in_pages_and_gives_each_item_its_kind(cluster: Cluster, server: ApiServer) -> None:
+    page = {"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "p"}}]}
+    server.says(200, page | {"metadata": {"continue": "more"}})
+    found = []
+    async for items in cluster.pages("pods", "llmservice.io/service", "ns"):
+        found += items
+        server.says(200, page | {"metadata": {"continue": ""}})
+    assert found == [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}] * 2
+    asked = "/api/v1/namespaces/ns/pods?labelSelector=llmservice.io/service&limit=250"
+    assert [seen[1] for seen in server.seen] == [asked, f"{asked}&continue=more"]
 
 
 async def test_credentials_are_asked_for_before_each_request(cluster: Cluster, server: ApiServer) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Hashable
+from collections.abc import AsyncIterator, Hashable
 from typing import Any
 
 import kopf
@@ -313,10 +313,11 @@ class Walled(MemoryCluster):
 
     forbidden: tuple[str, ...] = ()
 
-    async def list(self, plural: str, label_selector: str = "", namespace: str = "") -> list[Json]:
+    async def pages(self, plural: str, label_selector: str = "", namespace: str = "") -> AsyncIterator[list[Json]]:
         if namespace in self.forbidden:
             raise ApiError(403, "Forbidden", "no Role")
-        return await super().list(plural, label_selector, namespace)
+        async for page in super().pages(plural, label_selector, namespace):
+            yield page
 
 
 async def test_a_namespace_that_may_not_be_read_stays_as_it_is_known_and_holds_no_other_up(
@@ -378,11 +379,11 @@ async def test_what_came_while_the_list_was_under_way_is_not_taken_for_gone(
     router: Router, cluster: MemoryCluster
 ) -> None:
     class Slow(MemoryCluster):
-        async def list(self, plural: str, label_selector: str = "", namespace: str = "") -> list[Json]:
-            found = await super().list(plural, label_selector, namespace)
-            if plural == "llmservices":  # a watch is quicker than the answer to the list
-                router.changed("llmservices", AService("new").metadata(resourceVersion="999").build())
-            return found
+        async def pages(self, plural: str, label_selector: str = "", namespace: str = "") -> AsyncIterator[list[Json]]:
+            async for page in super().pages(plural, label_selector, namespace):
+                if plural == "llmservices":  # a watch is quicker than the answer to the list
+                    router.changed("llmservices", AService("new").metadata(resourceVersion="999").build())
+                yield page
 
     slow = Slow(objects=cluster.objects)
     await Relister(router.store, slow, router, 300).relist()

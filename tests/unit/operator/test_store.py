@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llmservice_api.names import LABEL_SERVICE
-from llmservice_operator.store import Ref, Store
+from llmservice_operator.store import Ref, Store, ref_of
 
 Json = dict[str, Any]
 
@@ -41,28 +41,34 @@ def test_the_newest_is_kept(first: Json, then: Json, kept: str) -> None:
     assert version(store) == kept
 
 
-def test_replace_finds_what_a_watch_lost() -> None:
+def replaced(store: Store, listed: list[Json], before: dict[Ref, int]) -> dict[Ref, Json]:
+    """What a whole list changes."""
+    refs = {ref_of("services", obj) for obj in listed}
+    return store.take("services", listed) | store.drop_unlisted("services", before, refs)
+
+
+def test_a_list_finds_what_a_watch_lost() -> None:
     store = Store()
     for obj in (thing("gone"), thing("same"), thing("changed")):
         store.put("services", obj)
     store.put("pods", thing("other-kind"))
     listed = [thing("same"), thing("changed", 2), thing("new")]
-    changed = store.replace("services", listed, store.versions("services"))
+    changed = replaced(store, listed, store.versions("services"))
     assert changed.keys() == {Ref("services", "ns", name) for name in ("gone", "changed", "new")}
     assert changed[Ref("services", "ns", "gone")] == thing("gone"), "as it was, so that its service is known"
     assert version(store, "gone") is None
     assert store.get(Ref("pods", "ns", "other-kind")) is not None
-    assert store.replace("services", listed, store.versions("services")) == {}
+    assert replaced(store, listed, store.versions("services")) == {}
 
 
-def test_replace_spares_what_came_while_the_list_was_under_way() -> None:
+def test_a_list_spares_what_came_while_the_list_was_under_way() -> None:
     store = Store()
     for obj in (thing("gone"), thing("written")):
         store.put("services", obj)
     before = store.versions("services")
     store.put("services", thing("written", 7))
     store.put("services", thing("made", 8))
-    assert list(store.replace("services", [], before)) == [Ref("services", "ns", "gone")]
+    assert list(replaced(store, [], before)) == [Ref("services", "ns", "gone")]
     assert version(store, "written") == "7"
     assert version(store, "made") == "8"
 
@@ -72,13 +78,13 @@ def test_what_was_deleted_while_an_answer_was_under_way_stays_deleted() -> None:
     store.put("services", thing(version=1))
     before = store.versions("services")
     store.deleted("services", thing(version=5))
-    assert store.replace("services", [thing(version=1)], before) == {}
+    assert replaced(store, [thing(version=1)], before) == {}
     store.put("services", thing(version=4))
     assert version(store) is None
     store.versions("services")
     store.put("services", thing(version=4))
     assert version(store) is None, "an answer from before the next list"
-    store.replace("services", [], store.versions("services"))
+    replaced(store, [], store.versions("services"))
     assert store._deleted["services"] == ({}, {}), "and nothing is remembered for ever"
 
 
